@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+# make            builds the library and the program into build/ (O=DIR: elsewhere)
+# make run        installs what is missing, builds, gets the default model and talks
+# make check      installs what is missing, builds, runs every test
+# SANITIZE=address,undefined builds with sanitizers, in a folder of their own.
+
+O ?= build
+ifdef SANITIZE
+override O := $(O)/sanitize
+endif
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+CLANG ?= clang
+OPT ?= -O2
+
+VERSION := 0.1.0
+SONAME := libweir.so.0
+WEIR_TEST_DATA ?= $(abspath ../shared/data)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers
+# Contracted multiply-adds would make results depend on the machine.
+BASE := -std=gnu11 -ffp-contract=off -D_GNU_SOURCE -g $(WARN) -Iruntime -Iruntime/include -I.
+PKGS := OpenCL libpcre2-8 json-c
+LIBS := $(shell pkg-config --libs OpenCL libpcre2-8 json-c 2>/dev/null || echo -lOpenCL -lpcre2-8 -ljson-c) -lpthread -lm
+TOOL_LIBS := -ledit -ljson-c -lm
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
+
+ifdef SANITIZE
+SAN := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+ifneq ($(findstring undefined,$(SANITIZE)),)
+SAN += -fno-sanitize-recover=undefined
+endif
+endif
+
+ALL_CFLAGS = $(BASE) $(OPT) $(SAN) $(CFLAGS) -fPIC -fvisibility=default -MMD -MP
+ALL_LDFLAGS = $(SAN) $(LDFLAGS)
+
+LIB_SRC := $(wildcard runtime/*/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$O/%.o) $O/gen/kernel_sources.o
+KERNELS := $(sort $(wildcard kernels/*.cl kernels/*.clh))
+TOOL_SRC := $(wildcard tools/weir/*.c)
+TOOL_OBJ := $(TOOL_SRC:%.c=$O/%.o)
+SUITES := $(patsubst tests/%.c,$O/tests/%,$(wildcard tests/test_*.c))
+# What suites share: writers of files, the reference decoder.
+TEST_SRC := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c))
+TEST_OBJ := $(TEST_SRC:%.c=$O/%.o)
+CHECKCL_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/checkcl/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+# Objects without a rule that names them would be removed as intermediate.
+.SECONDARY:
+.PHONY: all run check suites checkcl fuzz install clean setup setup-check fetch FORCE
+
+all: $O/weir $O/$(SONAME) $O/libweir.a
+
+$O/%.o: %.c $O/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Plain C references do by loops what the kernels do: -O3 keeps the suites short.
+$O/tests/reference.o $O/tests/checkcl/%.o: OPT := -O3
+
+$O/gen/kernel_sources.o: $O/gen/kernel_sources.c
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$O/gen/kernel_sources.c: $(KERNELS) tools/embed
+	@mkdir -p $(@D)
+	sh tools/embed $(KERNELS) > $@.tmp && mv $@.tmp $@
+
+# Changed flags rebuild: the file changes only when they do.
+$O/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(BASE) $(OPT) $(SAN) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(BASE) $(OPT) $(SAN) $(CFLAGS)' > $@
+
+$O/libweir.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$O/$(SONAME): $(LIB_OBJ) runtime/libweir.map
+	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,runtime/libweir.map \
+		-Wl,--no-undefined -o $@ $(LIB_OBJ) $(LIBS)
+	ln -sf $(SONAME) $O/libweir.so
+
+# The program in the build folder carries the library in itself; the installed one links the shared library.
+$O/weir: $(TOOL_OBJ) $O/libweir.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) $O/libweir.a $(LIBS) $(TOOL_LIBS)
+
+$O/weir-shared: $(TOOL_OBJ) $O/$(SONAME)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) -L$O -lweir $(TOOL_LIBS)
+
+$O/tests/test_%: $O/tests/test_%.o $(TEST_OBJ) $O/libweir.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_OBJ) $O/libweir.a $(LIBS) $(CHECK_LIBS)
+
+$O/tests/checkcl/checkcl: $(CHECKCL_OBJ) $O/libweir.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# README's example is a program: it compiles or the check fails.
+$O/tests/readme.c: README.md
+	@mkdir -p $(@D)
+	awk '/^## The library/ {in_part = 1} in_part && /^```c/ {code = 1; next} code && /^```/ {exit} code' $< > $@
+	test -s $@
+
+$O/tests/readme: $O/tests/readme.c $O/libweir.a
+	$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
+
+FUZZ_OBJ = $(LIB_SRC:%.c=$O/fuzz-obj/%.o) $O/fuzz-obj/kernel_sources.o $O/fuzz-obj/gguf_writer.o
+FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+$O/fuzz-obj/kernel_sources.o: $O/gen/kernel_sources.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
+
+$O/fuzz-obj/gguf_writer.o: tests/gguf_writer.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$O/fuzz-obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$O/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(FUZZ_OBJ) $(LIBS)
+
+fuzz: $(FUZZERS)
+
+suites: $(SUITES) $O/tests/checkcl/checkcl $O/tests/readme
+
+setup:
+	@tools/setup run
+
+setup-check:
+	@tools/setup check
+
+fetch: setup
+	@tools/fetch-model
+
+# What may be missing is installed first: so the build is a make of its own, after it.
+run: fetch
+	@$(MAKE) --no-print-directory all
+	@$O/weir chat
+
+check: setup-check
+	@$(MAKE) --no-print-directory all suites
+	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/run $O
+
+install: all $O/weir-shared
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/weir $(DESTDIR)$(PREFIX)/share/weir/kernels \
+		$(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $O/weir-shared $(DESTDIR)$(PREFIX)/bin/weir
+	install -m 755 $O/$(SONAME) $(DESTDIR)$(PREFIX)/lib/libweir.so.$(VERSION)
+	ln -sf libweir.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libweir.so
+	install -m 644 $O/libweir.a $(DESTDIR)$(PREFIX)/lib/libweir.a
+	install -m 644 runtime/include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
+	install -m 644 $(KERNELS) $(DESTDIR)$(PREFIX)/share/weir/kernels/
+	install -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
+		'Name: weir' 'Description: quantized neural networks on the accelerator of a small Linux machine' \
+		'Version: $(VERSION)' 'Requires.private: OpenCL libpcre2-8 json-c' 'Libs: -L$${libdir} -lweir' \
+		'Libs.private: -lpthread -lm' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
+
+clean:
+	rm -rf $O
+
+-include $(shell find $O -name '*.d' 2>/dev/null)
