@@ -18,7 +18,8 @@ static unsigned utf8_length(unsigned char first)
 	return first < 0xf5 ? 4 : 0;
 }
 
-/* Whether byte i (1 to 3) can follow the first one. The second byte's range keeps out overlong forms and surrogates. */
+/* Whether byte i (1 to 3) can follow the first one. The second byte's range keeps out overlong
+ * forms and surrogates. */
 static bool utf8_follows(unsigned char first, unsigned i, unsigned char byte)
 {
 	unsigned char low = 0x80, high = 0xbf;
@@ -110,7 +111,8 @@ size_t weir_utf8_run(const char *s, size_t n, bool *valid)
 
 size_t weir_utf8_whole(const char *text, size_t len)
 {
-	/* Only the last character can be cut off, and its first byte is at most three from the end. */
+	/* Only the last character can be cut off, and its first byte is at most three from the end.
+	 */
 	for (size_t back = 1; back <= 3 && back <= len; back++) {
 		unsigned need, have = utf8_scan(text + len - back, back, &need);
 

@@ -7,11 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the character that s starts with (n > 0 of them are there); 0 where it is invalid or cut off. */
+/* Bytes of the character that s starts with (n > 0 of them are there); 0 where it is invalid or cut
+ * off. */
 size_t weir_utf8_decode(const char *s, size_t n, uint32_t *character);
 /* Writes a character below 0x110000; returns its bytes. */
 size_t weir_utf8_encode(uint32_t character, char out[4]);
-/* Bytes of the run of valid characters, or (false) of bytes that are none, that s starts with; n > 0. */
+/* Bytes of the run of valid characters, or (false) of bytes that are none, that s starts with; n >
+ * 0. */
 size_t weir_utf8_run(const char *s, size_t n, bool *valid);
 
 #endif
