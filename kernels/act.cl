@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Row ops between matmuls: RMSNorm (Zhang & Sennrich 2019), SwiGLU's gate (Shazeer 2020) and packing alone.
+ * Each leaves its rows as float, packed, or both, so that no row makes a second trip through memory.
+ */
+#include "step.clh"
+#include "math.clh"
+#include "pack.clh"
+
+#define ACT_F32 1
+#define ACT_PACKED 2
+#define ACT_FINE 4 /* packed in two columns a row */
+
+/* What a row is made of; always a constant, so that inlining leaves one case. */
+#define ACT_COPY 0 /* x */
+#define ACT_NORM 1 /* x * inverse * weight */
+#define ACT_GATE 2 /* silu(x) * x[k + i] */
+
+static inline float act_value(int mode, global const float *x, global const float *weight, float inverse,
+	int k, int i)
+{
+	if (mode == ACT_NORM)
+		return x[i] * inverse * weight[i];
+	if (mode == ACT_GATE)
+		return x[i] / (1.0f + weir_exp(-x[i])) * x[k + i];
+	return x[i];
+}
+
+#ifdef WEIR_CPU
+
+static inline float16 act_value16(int mode, global const float *x, global const float *weight, float inverse,
+	int k, int i)
+{
+	float16 v = vload16(0, x + i);
+
+	if (mode == ACT_NORM)
+		return v * inverse * vload16(0, weight + i);
+	if (mode == ACT_GATE)
+		return v / (1.0f + weir_exp16(-v)) * vload16(0, x + k + i);
+	return v;
+}
+
+static inline float act_inverse_rms(global const float *x, int k, float eps)
+{
+	float16 a = 0.0f, b = 0.0f;
+	float sum;
+	int i;
+
+	for (i = 0; i + 32 <= k; i += 32) {
+		float16 u = vload16(0, x + i), v = vload16(0, x + i + 16);
+
+		a = fma(u, u, a);
+		b = fma(v, v, b);
+	}
+	sum = weir_sum16(a + b);
+	for (; i < k; i++)
+		sum = fma(x[i], x[i], sum);
+	return 1.0f / sqrt(sum / k + eps);
+}
+
+static inline void act_row(int mode, global const float *x, global const float *weight, float eps, int k,
+	global float *f32, struct weir_packed packed, int forms)
+{
+	float inverse = mode == ACT_NORM ? act_inverse_rms(x, k, eps) : 1.0f;
+	int i;
+
+	if (forms & ACT_PACKED) {
+		for (i = 0; i < k; i += 32) {
+			float16 a = act_value16(mode, x, weight, inverse, k, i);
+			float16 b = act_value16(mode, x, weight, inverse, k, i + 16);
+
+			weir_pack_group(packed, i / 32, a, b);
+			if (forms & ACT_F32) {
+				vstore16(a, 0, f32 + i);
+				vstore16(b, 0, f32 + i + 16);
+			}
+		}
+		return;
+	}
+	for (i = 0; i + 16 <= k; i += 16)
+		vstore16(act_value16(mode, x, weight, inverse, k, i), 0, f32 + i);
+	for (; i < k; i++)
+		f32[i] = act_value(mode, x, weight, inverse, k, i);
+}
+
+static inline void act_zero(struct weir_packed packed, int k)
+{
+	int g;
+
+	for (g = 0; g < k / 32; g++)
+		weir_pack_group(packed, g, (float16)0.0f, (float16)0.0f);
+}
+
+/* Rows of tiles: a work-group writes whole tiles, so no cache line has two writers. */
+static inline void act_rows(int mode, int first, int count, global const float *x, int x_stride,
+	global const float *weight, float eps, global float *f32, global char *packed, int k, int tile,
+	int forms)
+{
+	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
+	int step = (int)get_num_groups(0) * tokens;
+	int base, t;
+
+	for (base = (int)get_group_id(0) * tokens; base < count; base += step) {
+		for (t = base; t < base + tokens; t++) {
+			struct weir_packed p = weir_packed_at(packed, t, k, tile, fine);
+
+			if (t < count)
+				act_row(mode, x + (size_t)(first + t) * x_stride, weight, eps, k,
+					f32 + (size_t)t * k, p, forms);
+			else if (forms & ACT_PACKED)
+				act_zero(p, k);
+		}
+	}
+}
+
+#define ACT_KERNEL kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+
+#else /* WEIR_GPU */
+
+#define ACT_LOCAL 64
+
+/*
+ * Where there are more work-items than values the last one is repeated, and the same is stored again: no branches.
+ * PoCL 3.1 gets branches wrong that some work-items of a group take, when they leave a loop as invariant.
+ */
+static inline int act_lane(int base, int k)
+{
+	return min(base + (int)get_local_id(0), k - 1);
+}
+
+static inline float act_local_sum(local float *part, float v)
+{
+	int lid = (int)get_local_id(0);
+	int n;
+
+	part[lid] = v;
+	for (n = ACT_LOCAL / 2; n > 0; n /= 2) {
+		barrier(CLK_LOCAL_MEM_FENCE);
+		if (lid < n)
+			part[lid] += part[lid + n];
+	}
+	barrier(CLK_LOCAL_MEM_FENCE);
+	return part[0];
+}
+
+static inline float act_inverse_rms(local float *part, global const float *x, int k, float eps)
+{
+	float sum = 0.0f;
+	int i;
+
+	for (i = 0; i < k; i += ACT_LOCAL) {
+		float v = x[act_lane(i, k)];
+
+		sum += i + (int)get_local_id(0) < k ? v * v : 0.0f;
+	}
+	return 1.0f / sqrt(act_local_sum(part, sum) / k + eps);
+}
+
+/* Eight neighbours have a group of 32, four values each; quad is this one's place in the row. */
+static inline void act_store_quad(local int *sums, struct weir_packed p, int quad, int k, int4 q, float scale)
+{
+	int lid = (int)get_local_id(0);
+	int i;
+
+	barrier(CLK_LOCAL_MEM_FENCE);
+	sums[lid] = q.x + q.y + q.z + q.w;
+	if (quad < k / 4)
+		p.q[(size_t)quad * p.stride] = as_int(convert_char4(q));
+	barrier(CLK_LOCAL_MEM_FENCE);
+	if (quad < k / 4 && lid % 4 == 0)
+		p.sum16[(quad / 4) * p.stride] =
+			sums[lid] + sums[lid + 1] + sums[lid + 2] + sums[lid + 3];
+	if (quad < k / 4 && lid % 8 == 0) {
+		int sum = 0;
+
+		for (i = 0; i < 8; i++)
+			sum += sums[lid + i];
+		p.sum32[(quad / 8) * p.stride] = sum;
+		p.scale[(quad / 8) * p.stride] = scale;
+	}
+}
+
+static inline void act_pack_quad(local float *part, local int *sums, struct weir_packed p, int quad, int k,
+	float4 v)
+{
+	int lid = (int)get_local_id(0);
+	float4 m = fabs(v);
+	float top = 0.0f, inverse, scale;
+	int4 q;
+	int i;
+
+	part[lid] = max(max(m.x, m.y), max(m.z, m.w));
+	barrier(CLK_LOCAL_MEM_FENCE);
+	for (i = 0; i < 8; i++)
+		top = max(top, part[(lid & ~7) + i]);
+	inverse = top > WEIR_PACK_TINY ? 127.0f / top : 0.0f;
+	scale = top * (1.0f / 127.0f);
+	q = convert_int4_rte(v * inverse);
+	act_store_quad(sums, p, quad, k, q, scale);
+	if (p.fine) {
+		q = convert_int4_rte((v * inverse - convert_float4(q)) * (float)WEIR_PACK_FINE);
+		act_store_quad(sums, weir_packed_rest(p), quad, k, q, scale * (1.0f / WEIR_PACK_FINE));
+	}
+	barrier(CLK_LOCAL_MEM_FENCE);
+}
+
+static inline void act_pack_row(int mode, local float *part, local int *sums, global const float *x,
+	global const float *weight, float inverse, int k, struct weir_packed p, int live)
+{
+	int base;
+
+	for (base = 0; base < k / 4; base += ACT_LOCAL) {
+		int quad = base + (int)get_local_id(0);
+		float4 v = 0.0f;
+
+		if (live && quad < k / 4) {
+			v.x = act_value(mode, x, weight, inverse, k, 4 * quad);
+			v.y = act_value(mode, x, weight, inverse, k, 4 * quad + 1);
+			v.z = act_value(mode, x, weight, inverse, k, 4 * quad + 2);
+			v.w = act_value(mode, x, weight, inverse, k, 4 * quad + 3);
+		}
+		act_pack_quad(part, sums, p, quad, k, v);
+	}
+}
+
+/* A work-group a token; those that fill up the last tile write zeros. */
+static inline void act_rows(int mode, local float *part, local int *sums, int first, int count,
+	global const float *x, int x_stride, global const float *weight, float eps, global float *f32,
+	global char *packed, int k, int tile, int forms)
+{
+	int t = (int)get_group_id(0);
+	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
+	int live = t < count;
+	float inverse = 1.0f;
+	int i;
+
+	if (t >= (count + tokens - 1) / tokens * tokens)
+		return;
+	x += (size_t)(live ? first + t : 0) * x_stride;
+	if (mode == ACT_NORM)
+		inverse = act_inverse_rms(part, x, k, eps);
+	if (live && (forms & ACT_F32)) {
+		for (i = 0; i < k; i += ACT_LOCAL) {
+			int at = act_lane(i, k);
+
+			f32[(size_t)t * k + at] = act_value(mode, x, weight, inverse, k, at);
+		}
+	}
+	if (forms & ACT_PACKED)
+		act_pack_row(mode, part, sums, x, weight, inverse, k,
+			weir_packed_at(packed, t, k, tile, fine), live);
+}
+
+#define ACT_KERNEL kernel __attribute__((reqd_work_group_size(ACT_LOCAL, 1, 1)))
+
+#endif
+
+#ifdef WEIR_CPU
+#define ACT_ROWS(mode, ...) act_rows(mode, __VA_ARGS__)
+#else
+#define ACT_ROWS(mode, ...)                                                                        \
+	local float part[ACT_LOCAL];                                                               \
+	local int sums[ACT_LOCAL];                                                                 \
+	act_rows(mode, part, sums, __VA_ARGS__)
+#endif
+
+/* head: the rows are those that the step's head reads, not the step's tokens. */
+ACT_KERNEL void act_rmsnorm(global const struct weir_step *step, global const float *x,
+	global const float *weight, global float *f32, global char *packed, int k, float eps, int tile,
+	int forms, int head)
+{
+	int first = head ? step->out_first : 0;
+	int count = head ? step->out_count : step->n_tokens;
+
+	ACT_ROWS(ACT_NORM, first, count, x, k, weight, eps, f32, packed, k, tile, forms);
+}
+
+ACT_KERNEL void act_silu_gate(global const struct weir_step *step, global const float *gate_up,
+	global float *f32, global char *packed, int k, int tile, int forms)
+{
+	ACT_ROWS(ACT_GATE, 0, step->n_tokens, gate_up, 2 * k, gate_up, 0.0f, f32, packed, k, tile, forms);
+}
+
+ACT_KERNEL void act_pack(global const struct weir_step *step, global const float *x, global char *packed,
+	int k, int tile)
+{
+	ACT_ROWS(ACT_COPY, 0, step->n_tokens, x, k, x, 0.0f, (global float *)packed, packed, k, tile,
+		ACT_PACKED);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Attention over the cache, as one launch or as shares and their merge (kernels/attention.cl). */
+#include "base/base.h"
+#include "graph/attention.h"
+
+/* As in kernels/attention.cl. */
+#define BLOCK 64
+
+#define CPU_GROUPS 128
+
+/* Query rows that a tile keeps in registers: one more vector has the keys, and there are 32 (AVX-512, NEON). */
+#define TILE_ROWS 16
+/* Heads that a GPU's work-item keeps sums for. */
+#define GPU_TEAM 8
+
+/* Shares of a decode step: enough work-groups for this many a thread on a CPU, or in all on a GPU. */
+#define CPU_UNITS 4
+#define GPU_UNITS 256
+#define MAX_SHARES 32
+
+struct attention_plan {
+	bool gpu;
+	unsigned team;	 /* query heads that go together: they share keys and values */
+	unsigned teams;
+	unsigned tokens; /* that go together */
+	unsigned shares;
+	unsigned groups, local;
+};
+
+static unsigned largest_divisor(unsigned n, unsigned max)
+{
+	unsigned d = WEIR_MIN(n, max);
+
+	while (n % d)
+		d--;
+	return d;
+}
+
+static unsigned count_shares(const struct weir_device_props *props, const struct weir_attention_shape *shape,
+	unsigned teams)
+{
+	bool gpu = props->schedule == WEIR_SCHEDULE_GPU;
+	unsigned units = gpu ? GPU_UNITS : CPU_UNITS * WEIR_MIN(props->compute_units, 64u);
+	unsigned shares = (units + teams - 1) / teams;
+
+	if (!gpu && props->compute_units < 2)
+		return 1;
+	return WEIR_MAX(1, WEIR_MIN(shares, WEIR_MIN(MAX_SHARES, shape->slots / (2 * BLOCK))));
+}
+
+static struct attention_plan plan_attention(struct weir_graph *g, const struct weir_attention_shape *shape,
+	unsigned width)
+{
+	const struct weir_device_props *props = weir_device_props(weir_graph_device(g));
+	struct attention_plan p = {.gpu = props->schedule == WEIR_SCHEDULE_GPU, .tokens = 1};
+	unsigned units;
+
+	p.team = largest_divisor(shape->heads / shape->kv_heads, p.gpu ? GPU_TEAM : TILE_ROWS);
+	p.teams = shape->heads / p.team;
+	if (!p.gpu && width > 1)
+		p.tokens = TILE_ROWS / p.team;
+	p.shares = width == 1 ? count_shares(props, shape, p.teams) : 1;
+	units = (width + p.tokens - 1) / p.tokens * p.teams * p.shares;
+	p.groups = p.gpu ? units : WEIR_MIN(units, CPU_GROUPS);
+	p.local = p.gpu ? BLOCK : 1;
+	return p;
+}
+
+static void attend(struct weir_graph *g, const struct weir_step_tensors *s,
+	const struct weir_attention_shape *shape, const struct attention_plan *p, const char *options,
+	struct weir_tensor *q, struct weir_tensor *kv, struct weir_tensor *out)
+{
+	size_t row = (size_t)shape->heads * shape->head_dim;
+	struct weir_op *op = weir_graph_op(g, "attention", "attention.cl", options, "attend", p->groups, p->local);
+
+	weir_op_read(op, s->step);
+	weir_op_read(op, s->seen);
+	weir_op_read(op, q);
+	weir_op_read(op, kv);
+	weir_op_write(op, out);
+	weir_op_int(op, (int32_t)shape->slots);
+	weir_op_int(op, (int32_t)p->shares);
+	/* Of what is sure: how many keys a step sees is not known here. */
+	weir_op_cost(op, 0, (attention_rotations(shape) + 1) * row * 4, 0);
+}
+
+/* Merges a token's shares, and packs its row on a CPU, where that is one work-group's work. */
+static void merge(struct weir_graph *g, const struct weir_attention_shape *shape, const struct attention_plan *p,
+	const char *options, struct weir_tensor *parts, struct weir_tensor *row, struct weir_tensor *packed)
+{
+	size_t k = (size_t)shape->heads * shape->head_dim;
+	struct weir_op *op = weir_graph_op(g, "attention_merge", "attention.cl", options, "merge",
+		p->gpu ? shape->heads : 1, p->local);
+
+	weir_op_read(op, parts);
+	weir_op_write(op, row);
+	if (!p->gpu)
+		weir_op_write(op, packed ? packed : row);
+	weir_op_int(op, (int32_t)p->shares);
+	if (!p->gpu)
+		weir_op_int(op, packed != NULL);
+	weir_op_cost(op, 0, (p->shares + 1) * k * 4, p->shares * k * 2);
+}
+
+void weir_op_attention(struct weir_graph *g, const struct weir_step_tensors *s,
+	const struct weir_attention_shape *shape, struct weir_tensor *q, struct weir_tensor *kv,
+	struct weir_rows_out out)
+{
+	size_t k = (size_t)shape->heads * shape->head_dim;
+	size_t part = ((size_t)(shape->head_dim + 15) / 16 * 16 + 16) * sizeof(float);
+	struct weir_tensor *row = out.f32, *parts;
+	struct attention_plan p;
+	char options[160];
+
+	if (!weir_graph_ok(g) || !attention_check(g, shape, kv))
+		return;
+	if (out.packed && k % 32) {
+		weir_graph_fail(g, EINVAL, "attention: a row of %zu cannot be packed in groups of 32", k);
+		return;
+	}
+	p = plan_attention(g, shape, s->width);
+	snprintf(options, sizeof(options),
+		"-DHEADS=%u -DKV_HEADS=%u -DHEAD_DIM=%u -DROTATIONS=%u -DTEAM=%u -DTOKENS=%u%s",
+		shape->heads, shape->kv_heads, shape->head_dim, attention_rotations(shape), p.team, p.tokens,
+		shape->kv == WEIR_KV_Q8 ? " -DKV_Q8" : "");
+	if (!row)
+		row = weir_graph_tensor(g, "attention rows", s->width * k * sizeof(float));
+	if (p.shares == 1) {
+		attend(g, s, shape, &p, options, q, kv, row);
+	} else {
+		parts = weir_graph_tensor(g, "attention parts", p.shares * shape->heads * part);
+		attend(g, s, shape, &p, options, q, kv, parts);
+		merge(g, shape, &p, options, parts, row, out.packed);
+	}
+	if (out.packed && (p.shares == 1 || p.gpu))
+		weir_op_pack(g, s, row, k, out.packed);
+}
