@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs into an empty folder, then builds README's example against that alone and runs the installed program.
+set -eu
+build=$(realpath "$1")
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+make -s O="$build" PREFIX=/usr DESTDIR="$root" install >/dev/null
+export PKG_CONFIG_PATH="$root/usr/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
+${CC:-gcc} -o "$root/readme" "$build/tests/readme.c" $(pkg-config --cflags --libs weir)
+export LD_LIBRARY_PATH="$root/usr/lib"
+"$root/usr/bin/weir" --version
+# Nothing but weir_ symbols leaves the library.
+others=$(nm -D --defined-only "$root/usr/lib/libweir.so" | awk '$3 !~ /^(weir_|WEIR_)/ {print $3}')
+[ -z "$others" ] || { echo "exported: $others"; echo "1 passed, 1 failed"; exit 1; }
+readelf -d "$root/usr/lib/libweir.so" | grep -q 'SONAME.*libweir.so.0'
+model=${WEIR_TEST_DATA:-none}/llm/stories260K-f32.gguf
+if [ -f "$model" ]; then
+	"$root/usr/bin/weir" run -m "$model" -p "" --temp 0 -n 200 --quiet >"$root/story"
+	# Outer white space does not count.
+	tr -s ' \n' '\n' <"$root/story" | sed '/^$/d' >"$root/a"
+	tr -s ' \n' '\n' <"$WEIR_TEST_DATA/llm/stories260K-greedy200.txt" | sed '/^$/d' >"$root/b"
+	cmp "$root/a" "$root/b"
+else
+	echo "skip the installed program's story: no $model"
+fi
+echo "4 passed, 0 failed"

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* weir info: the devices and what they run with, or what is in a model file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* What an open device runs with, for text and JSON alike; or the reason why it does not open. */
+struct running {
+	const char *tier, *schedule, *provider;
+	unsigned threads;
+};
+
+static void print_device(unsigned i, const struct weir_device_info *d)
+{
+	char memory[32], buffer[32];
+
+	printf("device %u: %s\n", i, d->name);
+	printf("  kind       %s, %u compute units\n", d->kind, d->compute_units);
+	printf("  platform   %s\n", d->platform);
+	printf("  driver     %s\n", d->driver);
+	printf("  memory     %s, buffers up to %s\n",
+		format_bytes(d->memory, memory, sizeof(memory)),
+		format_bytes(d->max_buffer, buffer, sizeof(buffer)));
+}
+
+static struct json_object *json_device(unsigned i, const struct weir_device_info *d)
+{
+	struct json_object *row = json_object_new_object();
+
+	json_put_int(row, "index", i);
+	json_put_text(row, "name", d->name);
+	json_put_text(row, "kind", d->kind);
+	json_put_text(row, "platform", d->platform);
+	json_put_text(row, "driver", d->driver);
+	json_put_int(row, "compute_units", d->compute_units);
+	json_put_int(row, "memory", d->memory);
+	json_put_int(row, "max_buffer", d->max_buffer);
+	return row;
+}
+
+/* A sentence for each place that buffers can come from. */
+static void show_providers(weir_device *dev, struct json_object *row)
+{
+	struct json_object *list = row ? json_object_new_object() : NULL;
+	char state[256];
+
+	for (int p = WEIR_PROVIDER_WEIR; p <= WEIR_PROVIDER_SHADOW; p++) {
+		const char *name = weir_provider_name((enum weir_provider)p);
+
+		if (weir_device_provider(dev, (enum weir_provider)p, state, sizeof(state)) < 0)
+			snprintf(state, sizeof(state), "%s", weir_error());
+		if (row) {
+			json_put_text(list, name, state);
+		} else {
+			printf("  %-10s %-8s ", p == WEIR_PROVIDER_WEIR ? "buffers" : "", name);
+			out_escaped(state, strlen(state));
+			putchar('\n');
+		}
+	}
+	if (row)
+		json_put(row, "providers", list);
+}
+
+static void show_running(weir_device *dev, struct json_object *row)
+{
+	if (row) {
+		json_put_text(row, "tier", weir_device_tier(dev));
+		json_put_text(row, "schedule", weir_device_schedule(dev));
+		json_put_int(row, "threads", weir_device_threads(dev));
+		json_put_text(row, "provider", weir_device_provider_name(dev));
+	} else {
+		printf("  runs with  tier %s, schedule %s, %u threads\n", weir_device_tier(dev),
+			weir_device_schedule(dev), weir_device_threads(dev));
+	}
+	show_providers(dev, row);
+}
+
+/* A device that does not open is shown all the same, with the reason. */
+static int show_device(const struct options *o, unsigned i, struct json_object *list)
+{
+	struct weir_device_info d;
+	struct json_object *row = NULL;
+	weir_device *dev = NULL;
+	char index[16];
+	int status;
+
+	if (weir_device_describe(i, &d) < 0)
+		return fail_weir();
+	snprintf(index, sizeof(index), "%u", i);
+	if (list) {
+		row = json_device(i, &d);
+		json_object_array_add(list, row);
+	} else {
+		print_device(i, &d);
+		out_flush();
+	}
+	status = engine_device(o, index, &dev);
+	if (!status)
+		show_running(dev, row);
+	else if (row)
+		json_put_text(row, "error", weir_error());
+	weir_device_close(dev);
+	return status;
+}
+
+/* The one that --device names, by number or name: opened to find which it is. */
+static int show_named_device(const struct options *o, int count, struct json_object *list)
+{
+	struct weir_device_info d;
+	weir_device *dev;
+	int found = -1;
+
+	if (engine_device(o, o->device, &dev))
+		return 1;
+	for (int i = 0; i < count && found < 0; i++) {
+		if (!weir_device_describe((unsigned)i, &d) &&
+			!strcmp(d.name, weir_device_name(dev)))
+			found = i;
+	}
+	weir_device_close(dev);
+	return found < 0 ? fail("no device is named %s", o->device)
+			 : show_device(o, (unsigned)found, list);
+}
+
+static int show_devices(const struct options *o)
+{
+	struct json_object *object = o->json ? json_object_new_object() : NULL;
+	struct json_object *list = object ? json_object_new_array() : NULL;
+	int count = weir_device_count(), status = 0, shown;
+
+	if (object) {
+		json_put_text(object, "weir", weir_version());
+		json_put(object, "devices", list);
+	} else {
+		printf("weir %s\n", weir_version());
+	}
+	if (count < 0)
+		status = fail_weir();
+	else if (!count)
+		status = fail(
+			"there is no OpenCL device: install a driver, such as pocl-opencl-icd");
+	else if (o->device)
+		status = show_named_device(o, count, list);
+	for (int i = 0; i < count && !o->device; i++) {
+		shown = show_device(o, (unsigned)i, list);
+		status = shown ? shown : status;
+	}
+	if (object && out_json(object))
+		status = 1;
+	return status;
+}
+
+static void print_file(const weir_file *f, const char *path)
+{
+	char key[256], value[512], size[32];
+	const char *type;
+
+	printf("%s: %s, %s\n\n%zu keys\n", path, weir_file_format(f),
+		format_bytes(weir_file_bytes(f), size, sizeof(size)), weir_file_meta_count(f));
+	for (size_t i = 0; i < weir_file_meta_count(f); i++) {
+		if (weir_file_meta(f, i, key, sizeof(key), &type, value, sizeof(value)) < 0)
+			continue;
+		printf("  ");
+		out_escaped(key, strlen(key));
+		printf("  %s  ", type);
+		out_escaped(value, strlen(value));
+		putchar('\n');
+	}
+	printf("\n%zu tensors\n", weir_file_tensor_count(f));
+	for (size_t i = 0; i < weir_file_tensor_count(f); i++) {
+		struct weir_file_tensor t;
+		char dims[96] = "";
+
+		if (weir_file_tensor(f, i, &t) < 0)
+			continue;
+		for (unsigned d = 0; d < t.n_dims && d < 4; d++)
+			snprintf(dims + strlen(dims), sizeof(dims) - strlen(dims), "%s%llu",
+				d ? " x " : "", (unsigned long long)t.dim[d]);
+		printf("  %-7s %-22s %12s  at %-12llu ", t.type, dims,
+			format_bytes(t.bytes, size, sizeof(size)), (unsigned long long)t.offset);
+		if (t.shard)
+			printf("of shard %u  ", t.shard + 1);
+		out_escaped(t.name, strlen(t.name));
+		putchar('\n');
+	}
+}
+
+static int print_file_json(const weir_file *f, const char *path)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *meta = json_object_new_array(), *tensors = json_object_new_array();
+	char key[256], value[512];
+	const char *type;
+
+	json_put_text(object, "file", path);
+	json_put_text(object, "format", weir_file_format(f));
+	json_put_int(object, "bytes", weir_file_bytes(f));
+	for (size_t i = 0; i < weir_file_meta_count(f); i++) {
+		struct json_object *row;
+
+		if (weir_file_meta(f, i, key, sizeof(key), &type, value, sizeof(value)) < 0)
+			continue;
+		row = json_object_new_object();
+		json_put_text(row, "key", key);
+		json_put_text(row, "type", type);
+		json_put_text(row, "value", value);
+		json_object_array_add(meta, row);
+	}
+	for (size_t i = 0; i < weir_file_tensor_count(f); i++) {
+		struct weir_file_tensor t;
+		struct json_object *row, *dims;
+
+		if (weir_file_tensor(f, i, &t) < 0)
+			continue;
+		row = json_object_new_object();
+		dims = json_object_new_array();
+		json_put_text(row, "name", t.name);
+		json_put_text(row, "type", t.type);
+		for (unsigned d = 0; d < t.n_dims && d < 4; d++)
+			json_object_array_add(dims, json_object_new_uint64(t.dim[d]));
+		json_put(row, "shape", dims);
+		json_put_int(row, "bytes", t.bytes);
+		json_put_int(row, "shard", t.shard);
+		json_put_int(row, "offset", t.offset);
+		json_object_array_add(tensors, row);
+	}
+	json_put(object, "metadata", meta);
+	json_put(object, "tensors", tensors);
+	return out_json(object);
+}
+
+static int show_file(const struct options *o, const char *path)
+{
+	weir_file *f;
+	int status = 0;
+
+	if (weir_file_open(&f, path) < 0)
+		return fail_weir();
+	if (o->json)
+		status = print_file_json(f, path);
+	else
+		print_file(f, path);
+	weir_file_close(f);
+	return status;
+}
+
+int cmd_info(const struct options *o)
+{
+	return o->n_args ? show_file(o, o->args[0]) : show_devices(o);
+}
