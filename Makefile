@@ -33,6 +33,12 @@ SAN += -fno-sanitize-recover=undefined
 endif
 endif
 
+# V=1 shows commands.
+ifndef V
+Q := @
+say = @echo '  $(1)' '$(patsubst $O/%,%,$@)'
+endif
+
 ALL_CFLAGS = $(BASE) $(OPT) $(SAN) $(CFLAGS) -fPIC -fvisibility=default -MMD -MP
 ALL_LDFLAGS = $(SAN) $(LDFLAGS)
 
@@ -55,17 +61,20 @@ all: $O/weir $O/$(SONAME) $O/libweir.a
 
 $O/%.o: %.c $O/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Plain C references do by loops what the kernels do: -O3 keeps the suites short.
 $O/tests/reference.o $O/tests/checkcl/%.o: OPT := -O3
 
 $O/gen/kernel_sources.o: $O/gen/kernel_sources.c
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $O/gen/kernel_sources.c: $(KERNELS) tools/embed
 	@mkdir -p $(@D)
-	sh tools/embed $(KERNELS) > $@.tmp && mv $@.tmp $@
+	$(call say,EMBED)
+	$(Q)sh tools/embed $(KERNELS) > $@.tmp && mv $@.tmp $@
 
 # Changed flags rebuild: the file changes only when they do.
 $O/flags: FORCE
@@ -74,53 +83,64 @@ $O/flags: FORCE
 
 $O/libweir.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $O/$(SONAME): $(LIB_OBJ) runtime/libweir.map
-	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,runtime/libweir.map \
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,runtime/libweir.map \
 		-Wl,--no-undefined -o $@ $(LIB_OBJ) $(LIBS)
-	ln -sf $(SONAME) $O/libweir.so
+	$(Q)ln -sf $(SONAME) $O/libweir.so
 
 # The program in the build folder carries the library in itself; the installed one links the shared library.
 $O/weir: $(TOOL_OBJ) $O/libweir.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) $O/libweir.a $(LIBS) $(TOOL_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) $O/libweir.a $(LIBS) $(TOOL_LIBS)
 
 $O/weir-shared: $(TOOL_OBJ) $O/$(SONAME)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) -L$O -lweir $(TOOL_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) -L$O -lweir $(TOOL_LIBS)
 
 $O/tests/test_%: $O/tests/test_%.o $(TEST_OBJ) $O/libweir.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_OBJ) $O/libweir.a $(LIBS) $(CHECK_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_OBJ) $O/libweir.a $(LIBS) $(CHECK_LIBS)
 
 $O/tests/checkcl/checkcl: $(CHECKCL_OBJ) $O/libweir.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # README's example is a program: it compiles or the check fails.
 $O/tests/readme.c: README.md
 	@mkdir -p $(@D)
-	awk '/^## The library/ {in_part = 1} in_part && /^```c/ {code = 1; next} code && /^```/ {exit} code' $< > $@
-	test -s $@
+	$(Q)awk '/^## The library/ {in_part = 1} in_part && /^```c/ {code = 1; next} code && /^```/ {exit} code' $< > $@
+	$(Q)test -s $@
 
 $O/tests/readme: $O/tests/readme.c $O/libweir.a
-	$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
 
 FUZZ_OBJ = $(LIB_SRC:%.c=$O/fuzz-obj/%.o) $O/fuzz-obj/kernel_sources.o $O/fuzz-obj/gguf_writer.o
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $O/fuzz-obj/kernel_sources.o: $O/gen/kernel_sources.c
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
 
 $O/fuzz-obj/gguf_writer.o: tests/gguf_writer.c
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
 $O/fuzz-obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
 $O/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(FUZZ_OBJ) $(LIBS)
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(FUZZ_OBJ) $(LIBS)
 
 fuzz: $(FUZZERS)
 

@@ -3,7 +3,8 @@
  * Cascaded attention: a query's softmax over the segments of the cache, online (Milakov & Gimelshein 2018) over
  * blocks of 64 slots and, for long contexts, in shares that are merged by log-sum-exp (FlashDecoding, FlashInfer).
  * Build options: HEADS, KV_HEADS, HEAD_DIM, ROTATIONS, TEAM (query heads of one KV head that go together),
- * TOKENS (that go together), and KV_Q8. Scores are kept in base 2: queries are scaled by log2(e) / sqrt(HEAD_DIM).
+ * TOKENS (that go together), PASS (vectors of values that are summed at once, a divisor of those in a row), and
+ * KV_Q8 or KV_F32. Scores are kept in base 2: queries are scaled by log2(e) / sqrt(HEAD_DIM).
  *
  * Slots outside of the segments may hold anything. Their scores are replaced, never multiplied by zero, and their
  * values are not read.
@@ -106,9 +107,6 @@ static inline struct span share_part(struct span blocks, struct span share, int 
 
 /* Sub-blocks of 16 keys scored at once, so that enough sums are in flight to hide their latency. */
 #define SIDE (ROWS >= 8 ? 1 : ROWS >= 4 ? 2 : 4)
-/* Vectors of values summed at once: as many as registers hold. */
-#define FIT (ROWS > 12 ? 1 : ROWS > 0 ? 24 / ROWS : 1)
-#define PASS (FIT < WIDE ? (FIT < 8 ? FIT : 8) : (WIDE < 8 ? WIDE : 8))
 
 struct tile {
 	float q[ROWS][WIDE * 16];
@@ -123,6 +121,8 @@ static inline float16 kv_load16(global const kv_t *p)
 {
 #ifdef KV_Q8
 	return convert_float16(vload16(0, p));
+#elif defined(KV_F32)
+	return vload16(0, p);
 #else
 	return vload_half16(0, p);
 #endif
@@ -238,8 +238,8 @@ static inline void row_softmax(struct tile *s, int row, int slot, int masked, gl
 	}
 }
 
-/* Adds the weighted values of the block's keys from lo up to hi, n vectors of each from v on. */
-static inline void tile_values_pass(struct tile *s, global const kv_t *values, int lo, int hi, int v, int n)
+/* Adds the weighted values of the block's keys from lo up to hi, PASS vectors of each from v on. */
+static inline void tile_values_pass(struct tile *s, global const kv_t *values, int lo, int hi, int v)
 {
 	float16 a[ROWS][PASS], x[PASS];
 	int i, j, r;
@@ -247,24 +247,24 @@ static inline void tile_values_pass(struct tile *s, global const kv_t *values, i
 #pragma unroll
 	for (r = 0; r < ROWS; r++) {
 #pragma unroll
-		for (i = 0; i < n; i++)
+		for (i = 0; i < PASS; i++)
 			a[r][i] = s->acc[r][v + i];
 	}
 	for (j = lo; j < hi; j++) {
 #pragma unroll
-		for (i = 0; i < n; i++)
+		for (i = 0; i < PASS; i++)
 			x[i] = kv_load16(values + (size_t)j * HEAD_DIM + 16 * (v + i));
 #pragma unroll
 		for (r = 0; r < ROWS; r++) {
 #pragma unroll
-			for (i = 0; i < n; i++)
+			for (i = 0; i < PASS; i++)
 				a[r][i] = fma((float16)s->p[r][j], x[i], a[r][i]);
 		}
 	}
 #pragma unroll
 	for (r = 0; r < ROWS; r++) {
 #pragma unroll
-		for (i = 0; i < n; i++)
+		for (i = 0; i < PASS; i++)
 			s->acc[r][v + i] = a[r][i];
 	}
 }
@@ -273,12 +273,8 @@ static inline void tile_values(struct tile *s, global const kv_t *values, int lo
 {
 	int v;
 
-	for (v = 0; v + PASS <= WIDE; v += PASS)
-		tile_values_pass(s, values, lo, hi, v, PASS);
-#if WIDE > 1
-	if (v < WIDE)
-		tile_values_pass(s, values, lo, hi, v, WIDE % PASS);
-#endif
+	for (v = 0; v < WIDE; v += PASS)
+		tile_values_pass(s, values, lo, hi, v);
 }
 
 /* One segment, the blocks of part. */
@@ -460,7 +456,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void merge(global const fl
 	if (!pack)
 		return;
 	for (g = 0; g < HEADS * HEAD_DIM / 32; g++)
-		weir_pack_group(weir_packed_at(packed, 0, HEADS * HEAD_DIM, 1), g, vload16(2 * g, f32),
+		weir_pack_group(weir_packed_at(packed, 0, HEADS * HEAD_DIM, 1, 0), g, vload16(2 * g, f32),
 			vload16(2 * g + 1, f32));
 }
 
@@ -507,7 +503,7 @@ REDUCE(local_sum, ADD)
 
 static inline float kv_load(global const kv_t *p, size_t at)
 {
-#ifdef KV_Q8
+#if defined(KV_Q8) || defined(KV_F32)
 	return p[at];
 #else
 	return vload_half(at, p);

@@ -2,7 +2,7 @@
 /*
  * Rotary embedding (RoFormer, Su et al. 2021) of a step's queries and keys, and the store of keys and values into
  * the cache. Angles come ready in the step block. Build options: HEADS, KV_HEADS, HEAD_DIM, N_ROT, ROTATIONS (of
- * each query), and where they apply ROPE_HALVES, QK_NORM (RMSNorm of each head before it is rotated), KV_Q8.
+ * each query), and where they apply ROPE_HALVES, QK_NORM (RMSNorm of each head before it is rotated), KV_Q8 or KV_F32.
  */
 #include "step.clh"
 #include "math.clh"
@@ -21,6 +21,8 @@
 /* A stored number's bits. Halves saturate: an infinite value times an unseen key's zero would be no number. */
 #ifdef KV_Q8
 typedef char kv_bits;
+#elif defined(KV_F32)
+typedef float kv_bits;
 #else
 typedef ushort kv_bits;
 #endif
@@ -129,6 +131,10 @@ static inline float row_encode(const float *row, kv_bits *out)
 	for (i = 0; i < WIDE; i += 16)
 		vstore16(convert_char16(convert_int16_rte(vload16(0, row + i) * inverse)), 0, out + i);
 	return top * (1.0f / 127.0f);
+#elif defined(KV_F32)
+	for (i = 0; i < WIDE; i += 16)
+		vstore16(vload16(0, row + i), 0, out + i);
+	return 0.0f;
 #else
 	for (i = 0; i < WIDE; i += 16)
 		vstore_half16_rte(clamp(vload16(0, row + i), -HALF_MAX, HALF_MAX), 0, (half *)(out + i));
@@ -231,6 +237,12 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void rope_store(global con
 static inline kv_bits kv_encode(float v, float inverse)
 {
 	return convert_char_sat_rte(v * inverse);
+}
+#elif defined(KV_F32)
+static inline kv_bits kv_encode(float v, float inverse)
+{
+	(void)inverse;
+	return v;
 }
 #else
 static inline kv_bits kv_encode(float v, float inverse)

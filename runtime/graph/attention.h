@@ -12,4 +12,7 @@ bool attention_check(struct weir_graph *g, const struct weir_attention_shape *sh
 /* Rotations of each query: 2 where sinks are seen from another position. */
 unsigned attention_rotations(const struct weir_attention_shape *shape);
 
+/* How kernels are told the cache's type. */
+const char *attention_kv_option(const struct weir_attention_shape *shape);
+
 #endif

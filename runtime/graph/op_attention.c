@@ -10,6 +10,9 @@
 
 /* Query rows that a tile keeps in registers: one more vector has the keys, and there are 32 (AVX-512, NEON). */
 #define TILE_ROWS 16
+/* Vectors of sums over values that a tile keeps beside weights and values. */
+#define TILE_SUMS 24
+
 /* Heads that a GPU's work-item keeps sums for. */
 #define GPU_TEAM 8
 
@@ -23,6 +26,7 @@ struct attention_plan {
 	unsigned team;	 /* query heads that go together: they share keys and values */
 	unsigned teams;
 	unsigned tokens; /* that go together */
+	unsigned pass;	 /* vectors of values summed at once */
 	unsigned shares;
 	unsigned groups, local;
 };
@@ -59,6 +63,7 @@ static struct attention_plan plan_attention(struct weir_graph *g, const struct w
 	p.teams = shape->heads / p.team;
 	if (!p.gpu && width > 1)
 		p.tokens = TILE_ROWS / p.team;
+	p.pass = largest_divisor((shape->head_dim + 15) / 16, WEIR_MAX(TILE_SUMS / (p.team * p.tokens), 1));
 	p.shares = width == 1 ? count_shares(props, shape, p.teams) : 1;
 	units = (width + p.tokens - 1) / p.tokens * p.teams * p.shares;
 	p.groups = p.gpu ? units : WEIR_MIN(units, CPU_GROUPS);
@@ -120,9 +125,9 @@ void weir_op_attention(struct weir_graph *g, const struct weir_step_tensors *s,
 	}
 	p = plan_attention(g, shape, s->width);
 	snprintf(options, sizeof(options),
-		"-DHEADS=%u -DKV_HEADS=%u -DHEAD_DIM=%u -DROTATIONS=%u -DTEAM=%u -DTOKENS=%u%s",
+		"-DHEADS=%u -DKV_HEADS=%u -DHEAD_DIM=%u -DROTATIONS=%u -DTEAM=%u -DTOKENS=%u -DPASS=%u%s",
 		shape->heads, shape->kv_heads, shape->head_dim, attention_rotations(shape), p.team, p.tokens,
-		shape->kv == WEIR_KV_Q8 ? " -DKV_Q8" : "");
+		p.pass, attention_kv_option(shape));
 	if (!row)
 		row = weir_graph_tensor(g, "attention rows", s->width * k * sizeof(float));
 	if (p.shares == 1) {

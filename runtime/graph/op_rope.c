@@ -9,11 +9,21 @@
 
 #define CPU_GROUPS 128
 
+size_t weir_kv_bytes(enum weir_kv kv)
+{
+	return kv == WEIR_KV_Q8 ? 1 : kv == WEIR_KV_F16 ? 2 : 4;
+}
+
+const char *attention_kv_option(const struct weir_attention_shape *shape)
+{
+	return shape->kv == WEIR_KV_Q8 ? " -DKV_Q8" : shape->kv == WEIR_KV_F32 ? " -DKV_F32" : "";
+}
+
 void weir_kv_layout(const struct weir_attention_shape *shape, size_t align, struct weir_kv_layout *out)
 {
 	bool q8 = shape->kv == WEIR_KV_Q8;
 	size_t scales = (size_t)shape->kv_heads * shape->slots;
-	size_t part = scales * shape->head_dim * (q8 ? 1 : 2);
+	size_t part = scales * shape->head_dim * weir_kv_bytes(shape->kv);
 	/* Kernels read rows of values by 16, past the last one's end (KV_PAD in kernels/kv.clh). */
 	size_t pad = shape->head_dim % 16 ? 64 : 0;
 
@@ -70,7 +80,7 @@ void weir_op_rope_store(struct weir_graph *g, const struct weir_step_tensors *s,
 		"-DHEADS=%u -DKV_HEADS=%u -DHEAD_DIM=%u -DN_ROT=%u -DROTATIONS=%u%s%s%s", shape->heads,
 		shape->kv_heads, shape->head_dim, shape->n_rot, attention_rotations(shape),
 		shape->rope == WEIR_ROPE_HALVES ? " -DROPE_HALVES" : "", q_norm ? " -DQK_NORM" : "",
-		shape->kv == WEIR_KV_Q8 ? " -DKV_Q8" : "");
+		attention_kv_option(shape));
 	if (weir_device_props(weir_graph_device(g))->schedule == WEIR_SCHEDULE_GPU) {
 		groups = s->width * rows;
 		local = ROPE_LOCAL;

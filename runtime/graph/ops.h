@@ -122,12 +122,15 @@ struct weir_attention_shape {
  * One layer's keys and values, in a region of a buffer, written once, never moved:
  *   f16: half k[kv_heads][slots/16][head_dim][16]; half v[kv_heads][slots][head_dim]
  *   q8:  char k[...same]; char v[...same]; float k_scale[kv_heads][slots]; float v_scale[kv_heads][slots]
+ *  f32: as f16, with floats
  * each part aligned to 64 bytes. Sizes and offsets by weir_kv_layout.
  */
 struct weir_kv_layout {
 	size_t k, v, k_scale, v_scale; /* offsets in the layer's region */
 	size_t size;		       /* of a layer, a multiple of align */
 };
+/* Bytes of one value of a cache. */
+size_t weir_kv_bytes(enum weir_kv kv);
 void weir_kv_layout(const struct weir_attention_shape *shape, size_t align, struct weir_kv_layout *out);
 
 /*

@@ -97,13 +97,13 @@ static unsigned parts_of(const weir_session *s, struct part part[PARTS])
 {
 	const struct weir_attention_shape *shape = &s->io.shape;
 	const struct weir_kv_layout *l = &s->io.layer;
-	size_t value = (shape->kv == WEIR_KV_F16 ? 2 : 1) * (size_t)shape->head_dim;
+	size_t value = weir_kv_bytes(shape->kv) * shape->head_dim;
 
 	part[0] = (struct part){l->k, value * shape->slots, value};
 	part[1] = (struct part){l->v, value * shape->slots, value};
 	part[2] = (struct part){l->k_scale, sizeof(float) * shape->slots, sizeof(float)};
 	part[3] = (struct part){l->v_scale, sizeof(float) * shape->slots, sizeof(float)};
-	return shape->kv == WEIR_KV_F16 ? 2 : 4;
+	return shape->kv == WEIR_KV_Q8 ? 4 : 2;
 }
 
 static void expect_of(const weir_session *s, struct weir_save_expect *e)

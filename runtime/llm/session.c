@@ -28,7 +28,7 @@ static int settings_resolve(struct weir_session_settings *set, const struct weir
 		set->batch = DEFAULT_BATCH;
 	if (set->batch < 2 || set->batch > MAX_BATCH)
 		return weir_fail(EINVAL, "a batch of %u tokens: it must be from 2 to %d", set->batch, MAX_BATCH);
-	if (set->kv != WEIR_KV_F16 && set->kv != WEIR_KV_Q8)
+	if (set->kv != WEIR_KV_F16 && set->kv != WEIR_KV_Q8 && set->kv != WEIR_KV_F32)
 		return weir_fail(EINVAL, "the cache type %d is unknown", set->kv);
 	if (!set->window && set->sinks)
 		return weir_fail(EINVAL, "sinks need a window");

@@ -108,7 +108,7 @@ static void run_graph(struct checkcl *c, const struct act_run *r)
 	size_t x_size = r->in_rows * r->columns * sizeof(float);
 	struct weir_step step = {.n_tokens = (int)r->in_rows, .n_segments = 0};
 	struct weir_tensor *x, *weight;
-	struct weir_rows_out out = {NULL, NULL};
+	struct weir_rows_out out = {.f32 = NULL};
 	struct checkcl_step s;
 	struct weir_graph *g;
 	struct weir_plan *plan;

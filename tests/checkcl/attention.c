@@ -271,7 +271,7 @@ static bool run_make(struct checkcl *c, struct attention_run *r, const struct at
 		.head_dim = a->head_dim, .n_rot = a->head_dim, .slots = slots, .kv = a->kv,
 		.two_queries = a->two_queries};
 	snprintf(r->what, sizeof(r->what), "attention heads %u/%u dim %u %s%s%s width %u", a->heads, a->kv_heads,
-		a->head_dim, a->kv == WEIR_KV_Q8 ? "q8" : "f16", a->two_queries ? " two queries" : "",
+		a->head_dim, a->kv == WEIR_KV_Q8 ? "q8" : a->kv == WEIR_KV_F32 ? "f32" : "f16", a->two_queries ? " two queries" : "",
 		a->packed ? " packed" : "", width);
 	if (!cache_make(c, &r->shape, &r->cache))
 		return false;
@@ -348,6 +348,8 @@ static const struct attention_shape shapes[] = {
 	{16, 1, 96, WEIR_KV_F16, false, true},
 	{3, 1, 256, WEIR_KV_Q8, false, false},
 	{34, 2, 4, WEIR_KV_F16, false, false},
+	{8, 4, 8, WEIR_KV_F32, true, true},
+	{9, 3, 64, WEIR_KV_F32, false, true},
 };
 
 static void run_shapes(struct checkcl *c, unsigned width, unsigned slots, const struct attention_step *steps,

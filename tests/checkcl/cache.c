@@ -86,6 +86,8 @@ static double load(const struct cache *k, size_t part, size_t index, size_t scal
 
 	if (k->shape.kv == WEIR_KV_Q8)
 		return (double)((const int8_t *)p)[index] * *scale_at(k, scales, head, slot);
+	if (k->shape.kv == WEIR_KV_F32)
+		return ((const float *)p)[index];
 	return weir_half_to_float(((const uint16_t *)p)[index]);
 }
 
@@ -112,14 +114,14 @@ double cache_key_step(const struct cache *k, unsigned head, unsigned slot, unsig
 {
 	if (k->shape.kv == WEIR_KV_Q8)
 		return *scale_at(k, k->layout.k_scale, head, slot);
-	return half_step(cache_key(k, head, slot, d));
+	return k->shape.kv == WEIR_KV_F32 ? 0 : half_step(cache_key(k, head, slot, d));
 }
 
 double cache_value_step(const struct cache *k, unsigned head, unsigned slot, unsigned d)
 {
 	if (k->shape.kv == WEIR_KV_Q8)
 		return *scale_at(k, k->layout.v_scale, head, slot);
-	return half_step(cache_value(k, head, slot, d));
+	return k->shape.kv == WEIR_KV_F32 ? 0 : half_step(cache_value(k, head, slot, d));
 }
 
 static float top_of(const float *x, unsigned n)
@@ -137,6 +139,8 @@ static void store(struct cache *k, size_t part, size_t index, float v, float sca
 
 	if (k->shape.kv == WEIR_KV_Q8)
 		((int8_t *)p)[index] = (int8_t)(scale > 0.0f ? lrintf(v / scale) : 0);
+	else if (k->shape.kv == WEIR_KV_F32)
+		((float *)p)[index] = v;
 	else
 		((uint16_t *)p)[index] = weir_float_to_half(v);
 }
@@ -158,7 +162,7 @@ void cache_store(struct cache *k, unsigned head, unsigned slot, const float *key
 
 void cache_erase(struct cache *k, unsigned head, unsigned slot)
 {
-	size_t unit = k->shape.kv == WEIR_KV_Q8 ? 1 : 2;
+	size_t unit = weir_kv_bytes(k->shape.kv);
 
 	for (unsigned d = 0; d < k->shape.head_dim; d++) {
 		memset(k->bytes + k->layout.k + key_index(k, head, slot, d) * unit, FILL, unit);

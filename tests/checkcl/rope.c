@@ -225,7 +225,7 @@ static void run_case(struct checkcl *c, const struct rope_case *a)
 		.two_queries = a->two_queries};
 	snprintf(r.params, sizeof(r.params),
 		"rope_store heads %u/%u dim %u rot %u %s %s%s%s width %u tokens %u", a->heads, a->kv_heads,
-		a->head_dim, a->n_rot, a->kv == WEIR_KV_Q8 ? "q8" : "f16",
+		a->head_dim, a->n_rot, a->kv == WEIR_KV_Q8 ? "q8" : a->kv == WEIR_KV_F32 ? "f32" : "f16",
 		a->rope == WEIR_ROPE_HALVES ? "halves" : "adjacent", a->two_queries ? " two queries" : "",
 		a->norm ? " norm" : "", a->width, a->tokens);
 	if (!cache_make(c, &r.shape, &r.cache))
@@ -259,6 +259,8 @@ void rope_run_store(struct checkcl *c)
 		{2, 1, 20, 20, WEIR_KV_Q8, WEIR_ROPE_HALVES, false, true, 7, 7},
 		{3, 1, 256, 64, WEIR_KV_F16, WEIR_ROPE_ADJACENT, false, true, 9, 9},
 		{2, 2, 4, 0, WEIR_KV_F16, WEIR_ROPE_ADJACENT, false, false, 5, 5},
+		{9, 3, 64, 64, WEIR_KV_F32, WEIR_ROPE_ADJACENT, true, false, 20, 20},
+		{4, 4, 80, 20, WEIR_KV_F32, WEIR_ROPE_HALVES, false, true, 5, 5},
 	};
 	size_t n = c->quick ? 3 : WEIR_ARRAY_SIZE(cases);
 

@@ -33,7 +33,7 @@ struct row {
 	const char *const *words;
 };
 
-static const char *const kv_words[] = {"f16", "q8", NULL};
+static const char *const kv_words[] = {"f16", "q8", "f32", NULL};
 static const char *const provider_words[] = {"auto", "weir", "udmabuf", "host", "shadow", NULL};
 
 /* clang-format off */
@@ -114,7 +114,7 @@ static const struct row rows[] = {
 		"streaming: endless text that sees the N newest tokens, in constant memory"),
 	COUNT("sinks", 0, TALK | CMD_EVAL, sinks, "N", 0, POSITIONS,
 		"streaming: the first N tokens stay visible too (default 4)"),
-	CHOICE("kv", 0, MODEL, kv, "f16|q8", kv_words, "type of the KV cache (default f16)"),
+	CHOICE("kv", 0, MODEL, kv, "f16|q8|f32", kv_words, "type of the KV cache (default f16)"),
 	STRING("save", 0, TALK, save, "FILE", "write the session to FILE at the end"),
 	STRING("load", 0, TALK, load, "FILE", "go on with the session in FILE"),
 	STRING("device", 0, MODEL | CMD_INFO, device, "D",

@@ -84,6 +84,7 @@ typedef struct weir_session weir_session;
 enum weir_kv {
 	WEIR_KV_F16,
 	WEIR_KV_Q8, /* int8, a scale for each head and token */
+	WEIR_KV_F32, /* exact: for comparisons */
 };
 
 struct weir_session_settings {
