@@ -55,8 +55,9 @@ static void block_make(enum weir_type type, unsigned char *block, size_t size, u
 		break;
 	case WEIR_TYPE_Q4_K:
 	case WEIR_TYPE_Q5_K:
-		scale_at(block, 0, x, range / (type == WEIR_TYPE_Q4_K ? 8 : 16) / 32);
-		scale_at(block, 2, x, range / 32);
+		/* Scales and minimums of their own for each 32 double the spread. */
+		scale_at(block, 0, x, range / (type == WEIR_TYPE_Q4_K ? 8 : 16) / 64);
+		scale_at(block, 2, x, range / 64);
 		break;
 	case WEIR_TYPE_Q6_K:
 		scale_at(block, 208, x, range / 32 / 64);

@@ -152,9 +152,9 @@ static void agrees(const struct model_shape *shape, enum weir_kv kv, double limi
 
 /* What a cache of halves costs, and what activations of int8 cost, relative to the logits' length. */
 #define HALF_LIMIT 2e-3
-#define INT8_LIMIT 6e-2
+#define INT8_LIMIT 4e-2
 /* A cache of int8 on top of it. */
-#define INT8_KV_LIMIT 1e-1
+#define INT8_KV_LIMIT 8e-2
 
 static const struct model_shape shapes[] = {
 	{"llama", WEIR_TYPE_F32, 2, 64, 172, 8, 4, 300, .untied = true},
