@@ -17,10 +17,8 @@ readelf -d "$root/usr/lib/libweir.so" | grep -q 'SONAME.*libweir.so.0'
 model=${WEIR_TEST_DATA:-none}/llm/stories260K-f32.gguf
 if [ -f "$model" ]; then
 	"$root/usr/bin/weir" run -m "$model" -p "" --temp 0 -n 200 --quiet >"$root/story"
-	# Outer white space does not count.
-	tr -s ' \n' '\n' <"$root/story" | sed '/^$/d' >"$root/a"
-	tr -s ' \n' '\n' <"$WEIR_TEST_DATA/llm/stories260K-greedy200.txt" | sed '/^$/d' >"$root/b"
-	cmp "$root/a" "$root/b"
+	# Outer white space does not count: of the end the shell takes it, of the beginning sed.
+	[ "$(sed '1s/^ *//' "$root/story")" = "$(cat "$WEIR_TEST_DATA/llm/stories260K-greedy200.txt")" ]
 else
 	echo "skip the installed program's story: no $model"
 fi
