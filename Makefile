@@ -161,7 +161,7 @@ run: fetch
 	@$O/weir chat
 
 check: setup-check
-	@$(MAKE) --no-print-directory all suites
+	@$(MAKE) --no-print-directory all suites fuzz
 	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/run $O
 
 install: all $O/weir-shared
