@@ -91,18 +91,6 @@ static inline struct span share_blocks(global const struct weir_step *step, glob
 	return r;
 }
 
-/* One segment's part of a share: blocks of the segment from *at on, *at being the count of blocks before it. */
-static inline struct span share_part(struct span blocks, struct span share, int *at)
-{
-	int n = blocks.hi - blocks.lo;
-	struct span r;
-
-	r.lo = blocks.lo + clamp(share.lo - *at, 0, n);
-	r.hi = blocks.lo + clamp(share.hi - *at, 0, n);
-	*at += n;
-	return r;
-}
-
 #ifdef WEIR_CPU
 #include "attention_cpu.clh"
 #else
