@@ -128,19 +128,25 @@ static inline int act_lane(int base, int k)
 	return min(base + (int)get_local_id(0), k - 1);
 }
 
+/* ACT_LOCAL is its square. 64 values become 8, then one: no barrier in a loop, see attention_gpu.clh. */
+#define ACT_FOLD 8
+
 static inline float act_local_sum(local float *part, float v)
 {
-	int lid = (int)get_local_id(0);
-	int n;
+	int lid = (int)get_local_id(0), i;
+	float sum = 0.0f, all = 0.0f;
 
 	part[lid] = v;
-	for (n = ACT_LOCAL / 2; n > 0; n /= 2) {
-		barrier(CLK_LOCAL_MEM_FENCE);
-		if (lid < n)
-			part[lid] += part[lid + n];
-	}
 	barrier(CLK_LOCAL_MEM_FENCE);
-	return part[0];
+	for (i = 0; i < ACT_FOLD; i++)
+		sum += part[i * ACT_FOLD + lid % ACT_FOLD];
+	barrier(CLK_LOCAL_MEM_FENCE);
+	part[lid] = sum;
+	barrier(CLK_LOCAL_MEM_FENCE);
+	for (i = 0; i < ACT_FOLD; i++)
+		all += part[i];
+	barrier(CLK_LOCAL_MEM_FENCE);
+	return all;
 }
 
 static inline float act_inverse_rms(local float *part, global const float *x, int k, float eps)

@@ -259,21 +259,27 @@ static inline kv_bits kv_encode(float v, float inverse)
 }
 #endif
 
-#define REDUCE(name, op)                                                                           \
-	static inline float name(local float *part, float v)                                       \
-	{                                                                                          \
-		int lid = (int)get_local_id(0);                                                    \
-		int n;                                                                             \
-                                                                                                   \
-		barrier(CLK_LOCAL_MEM_FENCE);                                                      \
-		part[lid] = v;                                                                     \
-		for (n = ROPE_LOCAL / 2; n > 0; n /= 2) {                                          \
-			barrier(CLK_LOCAL_MEM_FENCE);                                              \
-			if (lid < n)                                                               \
-				part[lid] = op(part[lid], part[lid + n]);                          \
-		}                                                                                  \
-		barrier(CLK_LOCAL_MEM_FENCE);                                                      \
-		return part[0];                                                                    \
+/* ROPE_LOCAL is its square. 64 values become 8, then one: no barrier in a loop, see attention_gpu.clh. */
+#define ROPE_FOLD 8
+
+#define REDUCE(name, op)									\
+	static inline float name(local float *part, float v)					\
+	{											\
+		int lid = (int)get_local_id(0), i;						\
+												\
+		barrier(CLK_LOCAL_MEM_FENCE);							\
+		part[lid] = v;									\
+		barrier(CLK_LOCAL_MEM_FENCE);							\
+		v = part[lid % ROPE_FOLD];							\
+		for (i = 1; i < ROPE_FOLD; i++)							\
+			v = op(v, part[i * ROPE_FOLD + lid % ROPE_FOLD]);			\
+		barrier(CLK_LOCAL_MEM_FENCE);							\
+		part[lid] = v;									\
+		barrier(CLK_LOCAL_MEM_FENCE);							\
+		v = part[0];									\
+		for (i = 1; i < ROPE_FOLD; i++)							\
+			v = op(v, part[i]);							\
+		return v;									\
 	}
 #define ADD(a, b) ((a) + (b))
 REDUCE(local_sum, ADD)
