@@ -169,8 +169,8 @@ struct drm_weir_sync_range {
  * struct drm_weir_bo_sync - DRM_IOCTL_WEIR_BO_SYNC: CPU access to buffers begins or ends
  * @ranges: pointer to @count times &struct drm_weir_sync_range
  * @count: of ranges, 1 to 1024
- * @stride: bytes from one range to the next, at least sizeof(struct drm_weir_sync_range), a
- *	multiple of 8
+ * @stride: bytes from one range to the next, at least sizeof(struct drm_weir_sync_range), at most
+ *	4096, a multiple of 8; what stands between them is zero
  * @timeout_ns: absolute: how long a beginning may wait for the fences of the buffers
  *
  * Cache maintenance where the device is not coherent, and before a beginning the wait for fences
