@@ -15,17 +15,24 @@
 
 #include "base/base.h"
 #include "device/device.h"
+#include "device/drm.h"
 
 /* ---- memory: what a provider gives, and how a backend takes it ----------- */
 
+struct weir_provider_ops;
+
 struct weir_memory {
-	void *map;   /* the CPU's lasting view: page-aligned, zeroed */
-	size_t size; /* of the view: whole pages */
-	int fd;	     /* a dma-buf of the same pages, or -1 */
+	const struct weir_provider_ops *provider;
+	void *map;	       /* the CPU's lasting view: page-aligned, zeroed */
+	size_t size;	       /* of the view: whole pages */
+	int fd;		       /* the provider's: a dma-buf of the same pages, or -1 */
+	struct weir_drm_bo bo; /* where it is the kernel module's */
+	bool shared;	       /* others may have it too, by its dma-buf */
 };
 
 /* Ways from a provider's memory to the device's view of it, best first. */
 enum weir_import {
+	WEIR_IMPORT_NATIVE,	/* an address of the NPU's: its own buffer, or a dma-buf by PRIME */
 	WEIR_IMPORT_DMABUF_KHR, /* cl_khr_external_memory_dma_buf */
 	WEIR_IMPORT_DMABUF_ARM, /* cl_arm_import_memory */
 	WEIR_IMPORT_HOST_PTR,	/* the CPU's mapping, by CL_MEM_USE_HOST_PTR */
@@ -44,17 +51,34 @@ enum weir_coherence {
 
 struct weir_provider_ops {
 	enum weir_provider id;
-	unsigned caps; /* WEIR_BUFFER_MAP, _DMABUF, _ADDRESS where the memory has them */
+	const char *name;
+	unsigned caps; /* WEIR_BUFFER_MAP, _DMABUF where the memory has them */
 	bool shadow;   /* always two memories; the host's is poisoned when it is stale */
-	int (*create)(size_t size, const char *name, struct weir_memory *m);
+	int (*create)(weir_device *dev, size_t size, const char *name, struct weir_memory *m);
 	void (*destroy)(struct weir_memory *m);
-	int (*sync)(const struct weir_memory *m, unsigned access, bool end); /* or NULL */
+	/* A new dma-buf fd of the same pages, the caller's; NULL: it has none. */
+	int (*export)(const struct weir_memory *m);
+	/* CPU access to a range begins or ends; NULL: nothing is to be done. */
+	int (*sync)(const struct weir_memory *m, size_t offset, size_t size, unsigned access,
+		bool end);
 };
+
+/* A new dma-buf fd of m; -EOPNOTSUPP with a sentence where there is none. */
+int weir_memory_export(const struct weir_memory *m);
 
 extern const struct weir_provider_ops weir_provider_weir;
 extern const struct weir_provider_ops weir_provider_udmabuf;
 extern const struct weir_provider_ops weir_provider_host;
 extern const struct weir_provider_ops weir_provider_shadow;
+/* Memory that came as a dma-buf: made by weir_dmabuf_open, of an fd that stays the caller's. */
+extern const struct weir_provider_ops weir_provider_dmabuf;
+int weir_dmabuf_open(int fd, struct weir_memory *m);
+
+/* Of memory that is a mapped dma-buf: what providers of such memory fill in. */
+void weir_dmabuf_close(struct weir_memory *m);
+int weir_dmabuf_export(const struct weir_memory *m);
+int weir_dmabuf_sync(
+	const struct weir_memory *m, size_t offset, size_t size, unsigned access, bool end);
 
 #define WEIR_BUFFER_OPEN 4
 
@@ -86,7 +110,8 @@ int weir_buffer_check(const struct weir_buffer *buf, size_t offset, size_t size)
 
 /*
  * Gives buf->memory to the device by the best way that passes write and read-back; sets mem, way
- * and coherence. With COPY as the only way left it is used; the provider's state says so.
+ * and coherence. With COPY as the only way left it is used; the provider's state says so. A dma-buf
+ * from elsewhere is never copied; its bytes at both ends change for a moment.
  */
 int weir_buffer_import(struct weir_buffer *buf);
 
@@ -102,6 +127,9 @@ struct weir_program {
 };
 
 void weir_programs_close(weir_device *dev);
+
+/* Leaves of a build log what fits an error sentence: its first lines. */
+void weir_log_cut(char *log);
 
 /* The text of kernels/<file> with its includes in place, malloced. 0 or -errno with a sentence. */
 int weir_source_expand(const char *file, char **text, size_t *size);
@@ -155,7 +183,7 @@ struct weir_backend {
 	/*
 	 * Opens device i: a struct that begins with weir_device, all of it filled in that says what
 	 * the device is: info, threads, identity to unified_memory, and props but tier, schedule
-	 * and host_unified. close frees it.
+	 * and host_unified. close frees it; dev->drm, if it is set, is closed after that.
 	 */
 	int (*open)(unsigned i, const struct weir_device_settings *settings, weir_device **out);
 	void (*close)(weir_device *dev);
@@ -168,7 +196,7 @@ struct weir_backend {
 
 	/*
 	 * Makes the device's view of size bytes of m by the given way; -EOPNOTSUPP where it has no
-	 * such way. COPY takes no m and gives zeroed memory.
+	 * such way. COPY takes no m and gives zeroed memory. m lives as long.
 	 */
 	int (*mem_create)(weir_device *dev, enum weir_import way, const struct weir_memory *m,
 		size_t size, struct weir_mem **out);
@@ -216,6 +244,7 @@ struct weir_backend {
 };
 
 extern const struct weir_backend weir_backend_opencl;
+extern const struct weir_backend weir_backend_npu;
 
 struct weir_device {
 	const struct weir_backend *backend;
@@ -225,7 +254,8 @@ struct weir_device {
 	char identity[512];	 /* device, driver and platform with versions: part of cache keys */
 	char build_options[128]; /* what every program is built with */
 	enum weir_tier tier_best; /* the fastest that the device can run */
-	bool coherent;	     /* the device is the CPU itself: shared memory needs no maintenance */
+	enum weir_schedule schedule_best; /* what suits the device */
+	bool coherent;	     /* shared memory needs no maintenance: the device uses the CPU's caches */
 	bool unified_memory; /* mapping host memory moves no bytes */
 
 	char *cache; /* folder of built programs, or NULL */
@@ -235,6 +265,9 @@ struct weir_device {
 	const struct weir_provider_ops *provider; /* the first choice for new buffers */
 	bool provider_forced;
 	uint64_t copied; /* atomic */
+
+	/* The kernel module's node that buffers are of: the NPU's own, or opened for the first. */
+	struct weir_drm *drm;
 
 	pthread_mutex_t lock;
 	struct weir_profile *profile; /* NULL: not opened with profile */

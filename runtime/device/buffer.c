@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Buffers: made by the device's provider, and CPU access between begin and end. */
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "device/backend.h"
 
 /* What stale host bytes of a shadow buffer read as: NaN as float or half, -1 as an integer. */
@@ -24,39 +21,50 @@ static const enum weir_provider best_first[] = {
 
 /* ---- making -------------------------------------------------------------- */
 
-static int create_from(weir_device *dev, const struct weir_provider_ops *provider, size_t size,
-	const char *name, struct weir_buffer **out)
+/* A buffer of memory that is there already, which is destroyed when this fails. */
+static int create_of(weir_device *dev, struct weir_memory *memory, size_t size, const char *name,
+	struct weir_buffer **out)
 {
+	const struct weir_provider_ops *provider = memory->provider;
 	struct weir_buffer *buf = calloc(1, sizeof(*buf));
 	int err;
 
-	if (!buf)
+	if (!buf) {
+		provider->destroy(memory);
 		return weir_fail(ENOMEM, "buffer %s: out of memory", name);
+	}
 	buf->dev = dev;
 	buf->provider = provider;
 	buf->size = size;
-	buf->memory.fd = -1;
+	buf->memory = *memory;
 	snprintf(buf->name, sizeof(buf->name), "%s", name);
-	err = provider->create(size, buf->name, &buf->memory);
-	if (err < 0)
-		goto err_free;
 	err = weir_buffer_import(buf);
-	if (err < 0)
-		goto err_memory;
+	if (err < 0) {
+		provider->destroy(&buf->memory);
+		free(buf);
+		return err;
+	}
 	buf->caps = provider->caps;
+	if (buf->way == WEIR_IMPORT_NATIVE)
+		buf->caps |= WEIR_BUFFER_ADDRESS;
 	if (buf->coherence != WEIR_COHERENCE_COPIED &&
 		(buf->coherence == WEIR_COHERENCE_DIRECT || dev->unified_memory))
 		buf->caps |= WEIR_BUFFER_UNIFIED;
-	if (provider->shadow)
-		memset(buf->memory.map, POISON, buf->memory.size);
 	pthread_mutex_init(&buf->lock, NULL);
 	*out = buf;
 	return 0;
+}
 
-err_memory:
-	provider->destroy(&buf->memory);
-err_free:
-	free(buf);
+static int create_from(weir_device *dev, const struct weir_provider_ops *provider, size_t size,
+	const char *name, struct weir_buffer **out)
+{
+	struct weir_memory memory = {.provider = provider, .fd = -1};
+	int err = provider->create(dev, size, name, &memory);
+
+	if (err == 0)
+		err = create_of(dev, &memory, size, name, out);
+	if (err == 0 && provider->shadow)
+		memset((*out)->memory.map, POISON, (*out)->memory.size);
 	return err;
 }
 
@@ -83,6 +91,19 @@ int weir_buffer_create(weir_device *dev, size_t size, const char *name, struct w
 		reached |= next == dev->provider;
 	}
 	return err < 0 ? weir_fail_in(err, "buffer %s of %zu bytes", name, size) : 0;
+}
+
+int weir_buffer_from_fd(weir_device *dev, int fd, const char *name, struct weir_buffer **out)
+{
+	struct weir_memory memory;
+	int err;
+
+	*out = NULL;
+	name = name ? name : "(unnamed)";
+	err = weir_dmabuf_open(fd, &memory);
+	if (err == 0)
+		err = create_of(dev, &memory, memory.size, name, out);
+	return err < 0 ? weir_fail_in(err, "buffer %s", name) : 0;
 }
 
 void weir_buffer_destroy(struct weir_buffer *buf)
@@ -221,18 +242,25 @@ size_t weir_buffer_size(const struct weir_buffer *buf)
 
 const char *weir_buffer_provider(const struct weir_buffer *buf)
 {
-	return weir_provider_name(buf->provider->id);
+	return buf->provider->name;
 }
 
-int weir_buffer_fd(const struct weir_buffer *buf)
+int weir_memory_export(const struct weir_memory *m)
+{
+	if (!m->provider->export)
+		return weir_fail(EOPNOTSUPP, "the provider %s makes no dma-bufs", m->provider->name);
+	return m->provider->export(m);
+}
+
+int weir_buffer_fd(struct weir_buffer *buf)
 {
 	int fd;
 
-	if (!(buf->caps & WEIR_BUFFER_DMABUF) || buf->memory.fd < 0)
-		return weir_fail(EOPNOTSUPP, "buffer %s: the provider %s makes no dma-bufs",
-			buf->name, weir_buffer_provider(buf));
-	fd = fcntl(buf->memory.fd, F_DUPFD_CLOEXEC, 0);
-	return fd >= 0 ? fd : weir_fail(errno, "buffer %s: cannot give its dma-buf: %m", buf->name);
+	pthread_mutex_lock(&buf->lock);
+	fd = weir_memory_export(&buf->memory);
+	buf->memory.shared |= fd >= 0;
+	pthread_mutex_unlock(&buf->lock);
+	return fd < 0 ? weir_fail_in(fd, "buffer %s", buf->name) : fd;
 }
 
 const void *weir_buffer_address(const struct weir_buffer *buf)
@@ -336,7 +364,8 @@ static int begin_locked(struct weir_buffer *buf, struct weir_range *range, void 
 		err = fetch(buf, range, ptr);
 	pthread_mutex_unlock(&dev->lock);
 	if (err == 0 && buf->provider->sync)
-		err = buf->provider->sync(&buf->memory, range->access, false);
+		err = buf->provider->sync(
+			&buf->memory, range->offset, range->size, range->access, false);
 	if (err < 0)
 		return weir_fail_in(err, "buffer %s", buf->name);
 	range->ptr = *ptr;
@@ -380,7 +409,8 @@ static int end_locked(struct weir_buffer *buf, void *ptr)
 	if (!range.ptr)
 		return weir_fail(EINVAL, "buffer %s: end of an access that is not open", buf->name);
 	if (buf->provider->sync)
-		err = buf->provider->sync(&buf->memory, range.access, true);
+		err = buf->provider->sync(
+			&buf->memory, range.offset, range.size, range.access, true);
 	pthread_mutex_lock(&buf->dev->lock);
 	late = deliver(buf, &range);
 	pthread_mutex_unlock(&buf->dev->lock);

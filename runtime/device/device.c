@@ -6,6 +6,7 @@
 
 static const struct weir_backend *const backends[] = {
 	&weir_backend_opencl,
+	&weir_backend_npu,
 };
 
 static const char *const tier_names[] = {
@@ -69,7 +70,7 @@ static int fail_no_device(const char *what)
 	if (n == 0)
 		return weir_fail(ENODEV,
 			"%s: there is no OpenCL device (is a driver such as "
-			"pocl-opencl-icd installed?)",
+			"pocl-opencl-icd installed?), and no NPU of the kernel module weir",
 			what);
 	return weir_fail(ENODEV, "%s: no such device, there %s %d (weir info lists them)", what,
 		n == 1 ? "is" : "are", n);
@@ -99,17 +100,37 @@ static bool is_index(const char *s)
 	return *s != 0;
 }
 
-/* NULL or "": the first GPU, else the first device. */
-static bool matches(const char *wanted, const struct weir_device_info *info)
+static bool matches_kind(const char *wanted, const struct weir_device_info *info)
 {
-	if (!wanted || !*wanted)
-		return strcmp(info->kind, "GPU") == 0;
+	return strcasecmp(info->kind, wanted) == 0;
+}
+
+static bool matches_name(const char *wanted, const struct weir_device_info *info)
+{
 	return strcasestr(info->name, wanted) || strcasestr(info->platform, wanted);
 }
 
-static int pick(const char *wanted, unsigned *out)
+/* The first from *out on. */
+static bool find(bool (*matches)(const char *wanted, const struct weir_device_info *info),
+	const char *wanted, unsigned count, unsigned *out)
 {
 	struct weir_device_info info;
+
+	for (unsigned i = *out; i < count; i++) {
+		if (weir_device_describe(i, &info) == 0 && matches(wanted, &info)) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A number, a kind, part of a name; NULL or "": the first GPU, else the first device. The first
+ * that fits from *out on.
+ */
+static int pick(const char *wanted, unsigned *out)
+{
 	unsigned count = (unsigned)weir_device_count();
 	unsigned long index;
 	char what[160];
@@ -119,21 +140,19 @@ static int pick(const char *wanted, unsigned *out)
 		return fail_no_device(what);
 	if (wanted && is_index(wanted)) {
 		index = strtoul(wanted, NULL, 10);
-		if (index >= count)
+		if (index >= count || index < *out)
 			return fail_no_device(what);
 		*out = (unsigned)index;
 		return 0;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		if (weir_device_describe(i, &info) == 0 && matches(wanted, &info)) {
-			*out = i;
-			return 0;
-		}
+	if (!wanted || !*wanted) {
+		if (!find(matches_kind, "GPU", count, out) && *out == count)
+			return fail_no_device(what);
+		return 0;
 	}
-	if (wanted && *wanted)
-		return fail_no_device(what);
-	*out = 0;
-	return 0;
+	if (find(matches_kind, wanted, count, out) || find(matches_name, wanted, count, out))
+		return 0;
+	return fail_no_device(what);
 }
 
 /* ---- opening ------------------------------------------------------------- */
@@ -194,8 +213,7 @@ static int set_schedule(weir_device *dev, const char *wanted)
 {
 	int schedule;
 
-	dev->props.schedule =
-		strcmp(dev->info.kind, "CPU") == 0 ? WEIR_SCHEDULE_CPU : WEIR_SCHEDULE_GPU;
+	dev->props.schedule = dev->schedule_best;
 	if (!wanted)
 		return 0;
 	schedule = find_name(schedule_names, WEIR_ARRAY_SIZE(schedule_names), wanted);
@@ -244,30 +262,20 @@ static int set_up(weir_device *dev, const struct weir_device_settings *s)
 	return weir_providers_open(dev, s->provider);
 }
 
-int weir_device_open(weir_device **out, const struct weir_device_settings *settings)
+static int open_at(unsigned i, const struct weir_device_settings *s, weir_device **out)
 {
-	const struct weir_backend *backend;
-	struct weir_device_settings s;
+	const struct weir_backend *backend = find_backend(&i);
 	weir_device *dev = NULL;
-	unsigned i = 0;
 	int err;
 
-	*out = NULL;
-	err = read_settings(settings, &s);
-	if (err < 0)
-		return err;
-	err = pick(s.device, &i);
-	if (err < 0)
-		return err;
-	backend = find_backend(&i);
 	if (!backend)
 		return weir_fail(ENODEV, "device %u went away while it was opened", i);
-	err = backend->open(i, &s, &dev);
+	err = backend->open(i, s, &dev);
 	if (err < 0)
 		return err;
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->programs_lock, NULL);
-	err = set_up(dev, &s);
+	err = set_up(dev, s);
 	if (err < 0) {
 		weir_device_close(dev);
 		return err;
@@ -276,8 +284,35 @@ int weir_device_open(weir_device **out, const struct weir_device_settings *setti
 	return 0;
 }
 
+/* A device that is listed and turns out to be gone is passed over for another that fits. */
+int weir_device_open(weir_device **out, const struct weir_device_settings *settings)
+{
+	struct weir_device_settings s;
+	char gone[512];
+	unsigned i = 0;
+	int err;
+
+	*out = NULL;
+	err = read_settings(settings, &s);
+	if (err == 0)
+		err = pick(s.device, &i);
+	if (err < 0)
+		return err;
+	for (;;) {
+		err = open_at(i, &s, out);
+		if (err != -ENODEV)
+			return err;
+		snprintf(gone, sizeof(gone), "%s", weir_error());
+		i++;
+		if (pick(s.device, &i) < 0)
+			return weir_fail(ENODEV, "%s", gone);
+	}
+}
+
 void weir_device_close(weir_device *dev)
 {
+	struct weir_drm *drm;
+
 	if (!dev)
 		return;
 	pthread_mutex_lock(&dev->lock);
@@ -288,7 +323,9 @@ void weir_device_close(weir_device *dev)
 	free(dev->cache);
 	pthread_mutex_destroy(&dev->programs_lock);
 	pthread_mutex_destroy(&dev->lock);
+	drm = dev->drm;
 	dev->backend->close(dev);
+	weir_drm_close(drm);
 }
 
 /* ---- answers ------------------------------------------------------------- */

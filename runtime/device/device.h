@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What runs kernels: devices, the buffers they share with the CPU, programs, and plans of launches.
- * One vtable (backend.h) stands behind this header; opencl.c is the first to fill it.
+ * One vtable (backend.h) stands behind this header; opencl.c and npu.c fill it.
  */
 #ifndef WEIR_DEVICE_DEVICE_H
 #define WEIR_DEVICE_DEVICE_H
@@ -66,12 +66,23 @@ struct weir_buffer;
 int weir_buffer_create(weir_device *dev, size_t size, const char *name, struct weir_buffer **out);
 void weir_buffer_destroy(struct weir_buffer *buf); /* takes NULL */
 
+/*
+ * A buffer out of a dma-buf, of another process or another driver: as large as that, the same bytes, nothing is
+ * copied. fd stays the caller's. The device's view of it is verified by writing some bytes at both ends and putting
+ * the old ones back, so nobody else may use them during this call. 0, or -errno with a sentence: -EOPNOTSUPP when
+ * the device has no way to it but a copy.
+ */
+int weir_buffer_from_fd(weir_device *dev, int fd, const char *name, struct weir_buffer **out);
+
 unsigned weir_buffer_caps(const struct weir_buffer *buf);
 size_t weir_buffer_size(const struct weir_buffer *buf);
 const char *weir_buffer_provider(const struct weir_buffer *buf);
 
-/* The dma-buf behind it: a new fd, the caller's to close; -EOPNOTSUPP without WEIR_BUFFER_DMABUF. */
-int weir_buffer_fd(const struct weir_buffer *buf);
+/*
+ * The dma-buf behind it: a new fd, the caller's to close; -EOPNOTSUPP without WEIR_BUFFER_DMABUF. From then on
+ * begin waits for the work of others on it, too.
+ */
+int weir_buffer_fd(struct weir_buffer *buf);
 
 /* The lasting address with WEIR_BUFFER_MAP, else NULL: for tests that compare addresses, not for access. */
 const void *weir_buffer_address(const struct weir_buffer *buf);

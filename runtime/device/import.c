@@ -11,6 +11,7 @@
 const char *weir_import_name(enum weir_import way)
 {
 	static const char *const names[] = {
+		[WEIR_IMPORT_NATIVE] = "device address",
 		[WEIR_IMPORT_DMABUF_KHR] = "cl_khr_external_memory_dma_buf",
 		[WEIR_IMPORT_DMABUF_ARM] = "cl_arm_import_memory",
 		[WEIR_IMPORT_HOST_PTR] = "CL_MEM_USE_HOST_PTR",
@@ -36,16 +37,17 @@ static int spot_begin(
 	if (buf->coherence == WEIR_COHERENCE_MAPPED)
 		err = buf->dev->backend->cpu_begin(buf->dev, buf->mem, offset, size, access, ptr);
 	if (err == 0 && buf->provider->sync)
-		err = buf->provider->sync(&buf->memory, access, false);
+		err = buf->provider->sync(&buf->memory, offset, size, access, false);
 	return err;
 }
 
-static int spot_end(struct weir_buffer *buf, unsigned access, void *ptr)
+static int spot_end(
+	struct weir_buffer *buf, size_t offset, size_t size, unsigned access, void *ptr)
 {
 	int err = 0, late = 0;
 
 	if (buf->provider->sync)
-		err = buf->provider->sync(&buf->memory, access, true);
+		err = buf->provider->sync(&buf->memory, offset, size, access, true);
 	if (buf->coherence == WEIR_COHERENCE_MAPPED)
 		late = buf->dev->backend->cpu_end(buf->dev, buf->mem, ptr);
 	return err < 0 ? err : late;
@@ -59,7 +61,7 @@ static int spot_write(struct weir_buffer *buf, size_t offset, size_t size, const
 	if (err < 0)
 		return err;
 	memcpy(ptr, from, size);
-	return spot_end(buf, WEIR_ACCESS_WRITE, ptr);
+	return spot_end(buf, offset, size, WEIR_ACCESS_WRITE, ptr);
 }
 
 static int spot_read(struct weir_buffer *buf, size_t offset, size_t size, void *to)
@@ -70,11 +72,11 @@ static int spot_read(struct weir_buffer *buf, size_t offset, size_t size, void *
 	if (err < 0)
 		return err;
 	memcpy(to, ptr, size);
-	return spot_end(buf, WEIR_ACCESS_READ, ptr);
+	return spot_end(buf, offset, size, WEIR_ACCESS_READ, ptr);
 }
 
-/* What the CPU writes the device must see, and the other way round; then the spot is zero again. */
-static int verify_spot(
+/* What the CPU writes the device must see, and the other way round. */
+static int compare_spot(
 	struct weir_buffer *buf, struct weir_mem *scratch, size_t offset, size_t size)
 {
 	const struct weir_backend *backend = buf->dev->backend;
@@ -104,8 +106,21 @@ static int verify_spot(
 	if (memcmp(wrote, seen, size) != 0)
 		return weir_fail(EIO, "the CPU does not see what the device writes by %s",
 			weir_import_name(buf->way));
-	memset(wrote, 0, size);
-	return spot_write(buf, offset, size, wrote);
+	return 0;
+}
+
+/* Afterwards the spot is as it was: zeros, or what came with a dma-buf. */
+static int verify_spot(
+	struct weir_buffer *buf, struct weir_mem *scratch, size_t offset, size_t size)
+{
+	unsigned char old[SPOT];
+	int err = spot_read(buf, offset, size, old), late;
+
+	if (err < 0)
+		return err;
+	err = compare_spot(buf, scratch, offset, size);
+	late = spot_write(buf, offset, size, old);
+	return err < 0 ? err : late;
 }
 
 /* The first and the last bytes: a copy that a driver made in secret would differ in both. */
@@ -165,6 +180,9 @@ static int import_locked(struct weir_buffer *buf)
 	for (enum weir_import way = 0; way < WEIR_IMPORT_COPY && err < 0; way++)
 		err = try_way(buf, scratch, way);
 	dev->backend->mem_destroy(dev, scratch);
+	if (err < 0 && buf->provider == &weir_provider_dmabuf)
+		return weir_fail_in(
+			err, "%s has no way to this memory without a copy", dev->info.name);
 	return err == 0 ? 0 : import_copied(buf);
 }
 

@@ -294,6 +294,7 @@ static void identify(struct opencl_device *d)
 		d->base.info.name, d->base.info.driver, platform_version, device_version);
 	d->pocl = pocl_major(d->platform, platform_version);
 	d->base.tier_best = WEIR_TIER_PORTABLE;
+	d->base.schedule_best = cpu ? WEIR_SCHEDULE_CPU : WEIR_SCHEDULE_GPU;
 	if (d->pocl && cpu && host_target(device_version, target, sizeof(target))) {
 		d->base.tier_best = weir_tier_host(target);
 		d->base.coherent = true;

@@ -55,6 +55,7 @@ struct opencl_part {
 struct weir_mem {
 	cl_mem mem;
 	enum weir_import way;
+	int fd; /* the dma-buf that an ARM import is of, or -1 */
 	size_t size;
 	pthread_mutex_t lock;	   /* for parts: plans of several sessions may be bound at once */
 	struct opencl_part *parts; /* by offset, then size */

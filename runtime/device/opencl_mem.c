@@ -4,7 +4,6 @@
  * offset.
  */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "device/opencl.h"
@@ -55,13 +54,13 @@ static int import_khr(
 	int err, fd;
 
 	create = (create_with_properties_fn)dlsym(RTLD_DEFAULT, "clCreateBufferWithProperties");
-	if (!d->has_dmabuf_khr || !create || m->fd < 0)
+	if (!d->has_dmabuf_khr || !create || !m->provider->export)
 		return weir_fail(
 			EOPNOTSUPP, "%s: no cl_khr_external_memory_dma_buf", d->base.info.name);
 	/* A successful import makes the fd the driver's: it gets one of its own. */
-	fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
+	fd = weir_memory_export(m);
 	if (fd < 0)
-		return weir_fail(errno, "%s: cannot duplicate a dma-buf: %m", d->base.info.name);
+		return fd;
 	properties[1] = (cl_ulong)fd;
 	*out = create(d->context, properties, CL_MEM_READ_WRITE, size, NULL, &e);
 	if (!*out) {
@@ -76,23 +75,28 @@ static int import_khr(
 }
 
 static int import_arm(
-	struct opencl_device *d, const struct weir_memory *m, size_t size, cl_mem *out)
+	struct opencl_device *d, const struct weir_memory *m, size_t size, struct weir_mem *out)
 {
 	const cl_import_properties_arm properties[] = {
 		CL_IMPORT_TYPE_ARM, CL_IMPORT_TYPE_DMA_BUF_ARM, 0};
 	cl_int e = CL_SUCCESS;
 	import_memory_arm_fn import;
-	int fd = m->fd;
+	int err;
 
 	import = (import_memory_arm_fn)clGetExtensionFunctionAddressForPlatform(
 		d->platform, "clImportMemoryARM");
-	if (!d->has_dmabuf_arm || !import || fd < 0)
+	if (!d->has_dmabuf_arm || !import || !m->provider->export)
 		return weir_fail(EOPNOTSUPP, "%s: no cl_arm_import_memory", d->base.info.name);
-	/* For this type the address of the fd is passed, not the fd. */
-	*out = import(d->context, CL_MEM_READ_WRITE, properties, &fd, size, &e);
-	if (!*out)
-		return opencl_fail(d, e, "cannot import a dma-buf by cl_arm_import_memory");
-	return 0;
+	out->fd = weir_memory_export(m);
+	if (out->fd < 0)
+		return out->fd;
+	/* For this type the address of the fd is passed, not the fd; it stays ours. */
+	out->mem = import(d->context, CL_MEM_READ_WRITE, properties, &out->fd, size, &e);
+	if (out->mem)
+		return 0;
+	err = opencl_fail(d, e, "cannot import a dma-buf by cl_arm_import_memory");
+	close(out->fd);
+	return err;
 }
 
 static int import_host(
@@ -144,14 +148,17 @@ int opencl_mem_create(weir_device *dev, enum weir_import way, const struct weir_
 
 	if (!mem)
 		return weir_fail(ENOMEM, "%s: out of memory", dev->info.name);
+	mem->fd = -1;
 	if (way == WEIR_IMPORT_DMABUF_KHR)
 		err = import_khr(d, m, size, &mem->mem);
 	else if (way == WEIR_IMPORT_DMABUF_ARM)
-		err = import_arm(d, m, size, &mem->mem);
+		err = import_arm(d, m, size, mem);
 	else if (way == WEIR_IMPORT_HOST_PTR)
 		err = import_host(d, m, size, &mem->mem);
-	else
+	else if (way == WEIR_IMPORT_COPY)
 		err = allocate(d, size, &mem->mem);
+	else
+		weir_fail(EOPNOTSUPP, "%s: no %s", dev->info.name, weir_import_name(way));
 	if (err < 0) {
 		free(mem);
 		return err;
@@ -169,6 +176,8 @@ void opencl_mem_destroy(weir_device *dev, struct weir_mem *mem)
 	for (size_t i = 0; i < mem->n_parts; i++)
 		clReleaseMemObject(mem->parts[i].mem);
 	clReleaseMemObject(mem->mem);
+	if (mem->fd >= 0)
+		close(mem->fd);
 	pthread_mutex_destroy(&mem->lock);
 	free(mem->parts);
 	free(mem);

@@ -2,28 +2,6 @@
 /* OpenCL programs: built from source or from a cached binary. */
 #include "device/opencl.h"
 
-/* How much of a build log fits an error sentence. */
-#define LOG_LINES 8
-#define LOG_BYTES 700
-
-/* The first lines of the log, and their end cut off with the last newline. */
-static void cut_log(char *log)
-{
-	size_t length = strnlen(log, LOG_BYTES);
-	unsigned lines = 0;
-
-	log[length] = 0;
-	for (char *p = log; *p; p++) {
-		if (*p == '\n' && ++lines == LOG_LINES)
-			*p = 0;
-		if (!*p)
-			break;
-	}
-	length = strlen(log);
-	while (length > 0 && (log[length - 1] == '\n' || log[length - 1] == ' '))
-		log[--length] = 0;
-}
-
 static int fail_build(struct opencl_device *d, cl_program program, cl_int e, const char *name)
 {
 	size_t size = 0;
@@ -36,7 +14,7 @@ static int fail_build(struct opencl_device *d, cl_program program, cl_int e, con
 	if (log)
 		clGetProgramBuildInfo(program, d->device, CL_PROGRAM_BUILD_LOG, size, log, NULL);
 	if (log)
-		cut_log(log);
+		weir_log_cut(log);
 	err = weir_fail(e == CL_OUT_OF_HOST_MEMORY ? ENOMEM : EIO,
 		"kernels/%s does not build for %s: %s%s%s", name, d->base.info.name,
 		opencl_error(e), log && *log ? "\n" : "", log ? log : "");

@@ -2,6 +2,28 @@
 /* Programs of a device: each is built once, from the disk cache where that has it. */
 #include "device/backend.h"
 
+/* How much of a build log fits an error sentence. */
+#define LOG_LINES 8
+#define LOG_BYTES 700
+
+/* The first lines of the log, and their end cut off with the last newline. */
+void weir_log_cut(char *log)
+{
+	size_t length = strnlen(log, LOG_BYTES);
+	unsigned lines = 0;
+
+	log[length] = 0;
+	for (char *p = log; *p; p++) {
+		if (*p == '\n' && ++lines == LOG_LINES)
+			*p = 0;
+		if (!*p)
+			break;
+	}
+	length = strlen(log);
+	while (length > 0 && (log[length - 1] == '\n' || log[length - 1] == ' '))
+		log[--length] = 0;
+}
+
 static const char *tier_macro(enum weir_tier tier)
 {
 	switch (tier) {

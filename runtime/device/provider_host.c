@@ -13,10 +13,11 @@
  */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-static int host_create(size_t size, const char *name, struct weir_memory *m)
+static int host_create(weir_device *dev, size_t size, const char *name, struct weir_memory *m)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
+	(void)dev;
 	(void)name;
 	if (size > SIZE_MAX - page)
 		return weir_fail(ENOMEM, "%zu bytes are more than a process can have", size);
@@ -37,6 +38,7 @@ static void host_destroy(struct weir_memory *m)
 
 const struct weir_provider_ops weir_provider_host = {
 	.id = WEIR_PROVIDER_HOST,
+	.name = "host",
 	.caps = WEIR_BUFFER_MAP,
 	.create = host_create,
 	.destroy = host_destroy,
@@ -45,6 +47,7 @@ const struct weir_provider_ops weir_provider_host = {
 /* The same memory, but never shared: see buffer.c. It has no lasting address worth the name. */
 const struct weir_provider_ops weir_provider_shadow = {
 	.id = WEIR_PROVIDER_SHADOW,
+	.name = "shadow",
 	.shadow = true,
 	.create = host_create,
 	.destroy = host_destroy,

@@ -4,7 +4,6 @@
  * import.
  */
 #include <fcntl.h>
-#include <linux/dma-buf.h>
 #include <linux/udmabuf.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -86,11 +85,12 @@ static int make_dmabuf(int memfd, size_t size)
 	return fd;
 }
 
-static int udmabuf_create(size_t size, const char *name, struct weir_memory *m)
+static int udmabuf_create(weir_device *dev, size_t size, const char *name, struct weir_memory *m)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int memfd, err;
 
+	(void)dev;
 	if (size > (size_t)PTRDIFF_MAX - page)
 		return weir_fail(ENOMEM, "%zu bytes are more than a process can have", size);
 	m->size = weir_align_up(size, page);
@@ -109,32 +109,12 @@ static int udmabuf_create(size_t size, const char *name, struct weir_memory *m)
 	return err;
 }
 
-static void udmabuf_destroy(struct weir_memory *m)
-{
-	munmap(m->map, m->size);
-	close(m->fd);
-}
-
-/* Cache maintenance where the CPU does not share caches with the devices; cheap where it does. */
-static int udmabuf_sync(const struct weir_memory *m, unsigned access, bool end)
-{
-	struct dma_buf_sync sync = {.flags = end ? DMA_BUF_SYNC_END : DMA_BUF_SYNC_START};
-	int ret;
-
-	if (access & WEIR_ACCESS_READ)
-		sync.flags |= DMA_BUF_SYNC_READ;
-	if (access & WEIR_ACCESS_WRITE)
-		sync.flags |= DMA_BUF_SYNC_WRITE;
-	do
-		ret = ioctl(m->fd, DMA_BUF_IOCTL_SYNC, &sync);
-	while (ret < 0 && (errno == EINTR || errno == EAGAIN));
-	return ret < 0 ? weir_fail(errno, "dma-buf sync: %m") : 0;
-}
-
 const struct weir_provider_ops weir_provider_udmabuf = {
 	.id = WEIR_PROVIDER_UDMABUF,
+	.name = "udmabuf",
 	.caps = WEIR_BUFFER_MAP | WEIR_BUFFER_DMABUF,
 	.create = udmabuf_create,
-	.destroy = udmabuf_destroy,
-	.sync = udmabuf_sync,
+	.destroy = weir_dmabuf_close,
+	.export = weir_dmabuf_export,
+	.sync = weir_dmabuf_sync,
 };

@@ -124,6 +124,68 @@ static int show_named_device(const struct options *o, int count, struct json_obj
 			 : show_device(o, (unsigned)found, list);
 }
 
+static void print_node(const struct weir_node *n)
+{
+	char a[32], b[32], c[32];
+
+	printf("node %s: kernel module weir\n  access     ", n->path);
+	out_escaped(n->access, strlen(n->access));
+	putchar('\n');
+	if (!n->usable)
+		return;
+	printf("  kind       %s, %s caches with the CPU\n",
+		!n->npu	      ? "buffers only"
+		: n->emulated ? "NPU, emulated by a program"
+			      : "NPU, silicon",
+		n->coherent ? "shares" : "does not share");
+	printf("  quota      %s a process, %s a user, of which %s are taken\n",
+		format_bytes(n->quota, a, sizeof(a)), format_bytes(n->user_quota, b, sizeof(b)),
+		format_bytes(n->user_used, c, sizeof(c)));
+	if (n->npu)
+		printf("  queues     %u a process, reset after %u ms without progress; device resets: %u\n",
+			n->queues, n->hang_limit_ms, n->resets);
+}
+
+static struct json_object *json_node(const struct weir_node *n)
+{
+	struct json_object *row = json_object_new_object();
+
+	json_put_text(row, "node", n->path);
+	json_put_text(row, "access", n->access);
+	json_put(row, "usable", json_object_new_boolean(n->usable));
+	if (!n->usable)
+		return row;
+	json_put_text(row, "kind", n->npu ? "NPU" : "buffers");
+	json_put(row, "emulated", json_object_new_boolean(n->emulated));
+	json_put(row, "coherent", json_object_new_boolean(n->coherent));
+	json_put_int(row, "abi_minor", n->abi_minor);
+	json_put_int(row, "quota", n->quota);
+	json_put_int(row, "user_quota", n->user_quota);
+	json_put_int(row, "user_used", n->user_used);
+	json_put_int(row, "queues", n->queues);
+	json_put_int(row, "hang_limit_ms", n->hang_limit_ms);
+	json_put_int(row, "resets", n->resets);
+	return row;
+}
+
+/* Nodes of the kernel module, those that this process may not open among them. */
+static void show_nodes(struct json_object *object)
+{
+	struct json_object *list = object ? json_object_new_array() : NULL;
+	struct weir_node n;
+
+	for (int i = 0; i < weir_node_count(); i++) {
+		if (weir_node_describe((unsigned)i, &n) < 0)
+			break;
+		if (object)
+			json_object_array_add(list, json_node(&n));
+		else
+			print_node(&n);
+	}
+	if (object)
+		json_put(object, "nodes", list);
+}
+
 static int show_devices(const struct options *o)
 {
 	struct json_object *object = o->json ? json_object_new_object() : NULL;
@@ -140,13 +202,15 @@ static int show_devices(const struct options *o)
 		status = fail_weir();
 	else if (!count)
 		status = fail(
-			"there is no OpenCL device: install a driver, such as pocl-opencl-icd");
+			"there is no OpenCL device and no NPU: install a driver, such as pocl-opencl-icd");
 	else if (o->device)
 		status = show_named_device(o, count, list);
 	for (int i = 0; i < count && !o->device; i++) {
 		shown = show_device(o, (unsigned)i, list);
 		status = shown ? shown : status;
 	}
+	if (!o->device)
+		show_nodes(object);
 	if (object && out_json(object))
 		status = 1;
 	return status;

@@ -118,8 +118,8 @@ static const struct row rows[] = {
 	STRING("save", 0, TALK, save, "FILE", "write the session to FILE at the end"),
 	STRING("load", 0, TALK, load, "FILE", "go on with the session in FILE"),
 	STRING("device", 0, MODEL | CMD_INFO, device, "D",
-		"number or part of a name, as in `weir info` (default: the first GPU, else "
-		"the first)"),
+		"number, kind (npu) or part of a name, as in `weir info` (default: the first "
+		"GPU, else the first)"),
 	COUNT("threads", 't', MODEL | CMD_INFO, threads, "N", 1, 4096,
 		"compute units of a CPU device to use (default: all)"),
 	CHOICE("provider", 0, MODEL | CMD_INFO, provider, "auto|weir|udmabuf|host|shadow",

@@ -31,7 +31,7 @@ typedef struct weir_device weir_device;
 /* Where a device's buffers come from. */
 enum weir_provider {
 	WEIR_PROVIDER_AUTO,    /* the best that works */
-	WEIR_PROVIDER_WEIR,    /* weir.ko (a slot: not there yet) */
+	WEIR_PROVIDER_WEIR,    /* the kernel module weir */
 	WEIR_PROVIDER_UDMABUF, /* /dev/udmabuf over a sealed memfd */
 	WEIR_PROVIDER_HOST,    /* plain memory, zero-copy where the device takes it */
 	WEIR_PROVIDER_SHADOW,  /* two copies, bytes move at begin and end of access alone: for tests */
@@ -39,7 +39,8 @@ enum weir_provider {
 
 struct weir_device_settings {
 	size_t size;	      /* of this struct */
-	const char *device;   /* index ("0") or part of a name, any case; NULL: the first GPU, else the first */
+	const char *device;   /* index ("0"), kind ("npu") or part of a name or platform, any case; NULL: the first
+				 GPU, else the first */
 	unsigned threads;     /* compute units to use of a CPU device; 0: all */
 	enum weir_provider provider;
 	const char *tier;     /* "vnni", "pmaddubsw", "portable"; NULL: the fastest that the device has */
@@ -57,7 +58,7 @@ struct weir_device_info {
 	char name[128];	    /* as the driver says it */
 	char platform[64];
 	char driver[64];
-	char kind[16];	    /* "CPU", "GPU", "accelerator" */
+	char kind[16];	    /* "CPU", "GPU", "NPU", "accelerator" */
 	unsigned compute_units;
 	uint64_t memory;    /* bytes */
 	uint64_t max_buffer;
@@ -78,6 +79,26 @@ unsigned weir_device_threads(const weir_device *dev);
 const char *weir_device_name(const weir_device *dev);
 /* Name of the provider that new buffers come from. */
 const char *weir_device_provider_name(const weir_device *dev);
+
+/* ---- the kernel module weir ------------------------------------------------------------------- */
+
+/* A render node of the kernel module: an NPU, or a manager of buffers without one. */
+struct weir_node {
+	char path[32];	  /* "/dev/dri/renderD128" */
+	char access[288]; /* who may open it and that this process may, or why it cannot be used */
+	bool usable;	  /* false: what follows is not known */
+	bool npu, emulated; /* emulated: the NPU is a program, not silicon */
+	bool coherent;	    /* the device uses the CPU's caches */
+	unsigned abi_minor; /* of the module's interface */
+	uint64_t quota, user_quota, user_used; /* bytes of buffers: for a process, for a user, of this user */
+	unsigned queues; /* for a process; 0 without NPU */
+	unsigned hang_limit_ms;
+	unsigned resets; /* of the whole device, since it was found */
+};
+
+/* How many nodes there are (0 is no error), usable or not, and node i. */
+int weir_node_count(void);
+int weir_node_describe(unsigned i, struct weir_node *out);
 
 /* ---- profile ---------------------------------------------------------------------------------- */
 
