@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 # make            builds the library and the program into build/ (O=DIR: elsewhere)
 # make run        installs what is missing, builds, gets the default model and talks
+# make kmod       builds weir.ko for the kernel of KDIR (default: the one that runs) into $O/kmod
+# make dkms       puts the module's sources where DKMS finds them
 # make check      installs what is missing, builds, runs every test
+# make check-vm   the kernel module's suites in virtual machines: Linux 6.1, 6.12 and the newest packaged, arm64 too
+# make check-kasan  the same on a kernel that looks for bugs, which the first run builds
 # SANITIZE=address,undefined builds with sanitizers, in a folder of their own.
 
 O ?= build
@@ -19,10 +23,11 @@ SONAME := libweir.so.0
 WEIR_TEST_DATA ?= $(abspath ../shared/data)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers
+DRM_CFLAGS := $(shell pkg-config --cflags libdrm 2>/dev/null || echo -I/usr/include/libdrm)
 # Contracted multiply-adds would make results depend on the machine.
-BASE := -std=gnu11 -ffp-contract=off -D_GNU_SOURCE -g $(WARN) -Iruntime -Iruntime/include -I.
-PKGS := OpenCL libpcre2-8 json-c
-LIBS := $(shell pkg-config --libs OpenCL libpcre2-8 json-c 2>/dev/null || echo -lOpenCL -lpcre2-8 -ljson-c) -lpthread -lm
+BASE := -std=gnu11 -ffp-contract=off -D_GNU_SOURCE -g $(WARN) -Iruntime -Iruntime/include -I. $(DRM_CFLAGS)
+PKGS := OpenCL libdrm libpcre2-8 json-c
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lOpenCL -ldrm -lpcre2-8 -ljson-c) -lpthread -lm
 TOOL_LIBS := -ledit -ljson-c -lm
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
 
@@ -47,17 +52,23 @@ LIB_OBJ := $(LIB_SRC:%.c=$O/%.o) $O/gen/kernel_sources.o
 KERNELS := $(sort $(wildcard kernels/*.cl kernels/*.clh))
 TOOL_SRC := $(wildcard tools/weir/*.c)
 TOOL_OBJ := $(TOOL_SRC:%.c=$O/%.o)
+NPU_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tools/weir-npu/*.c))
 SUITES := $(patsubst tests/%.c,$O/tests/%,$(wildcard tests/test_*.c))
 # What suites share: writers of files, the reference decoder.
-TEST_SRC := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c))
+TEST_SRC := $(filter-out $(wildcard tests/test_*.c tests/npu_*.c),$(wildcard tests/*.c))
 TEST_OBJ := $(TEST_SRC:%.c=$O/%.o)
+# The runtime on an NPU, for the suite on a worker and for the one in a guest.
+NPU_CASES_OBJ := $O/tests/npu_cases.o $O/tests/npu_share.o
+# Suites that talk to the kernel module: built here, run in guests.
+DRM_SUITES := $(patsubst %.c,$O/%,$(wildcard tests/drm/test_*.c tests/drm/cost.c))
+DRM_OBJ := $(patsubst %.c,$O/%.o,$(filter-out $(wildcard tests/drm/test_*.c tests/drm/cost.c),$(wildcard tests/drm/*.c)))
 CHECKCL_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/checkcl/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # Objects without a rule that names them would be removed as intermediate.
 .SECONDARY:
-.PHONY: all run check suites checkcl fuzz install clean setup setup-check fetch FORCE
+.PHONY: all kmod dkms run check check-vm check-kasan suites drm checkcl fuzz install clean setup setup-check fetch FORCE
 
-all: $O/weir $O/$(SONAME) $O/libweir.a
+all: $O/weir $O/$(SONAME) $O/libweir.a $O/weir-npu
 
 $O/%.o: %.c $O/flags
 	@mkdir -p $(@D)
@@ -97,6 +108,10 @@ $O/weir: $(TOOL_OBJ) $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) $O/libweir.a $(LIBS) $(TOOL_LIBS)
 
+$O/weir-npu: $(NPU_OBJ) $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lseccomp
+
 $O/weir-shared: $(TOOL_OBJ) $O/$(SONAME)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TOOL_OBJ) -L$O -lweir $(TOOL_LIBS)
@@ -104,6 +119,23 @@ $O/weir-shared: $(TOOL_OBJ) $O/$(SONAME)
 $O/tests/test_%: $O/tests/test_%.o $(TEST_OBJ) $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_OBJ) $O/libweir.a $(LIBS) $(CHECK_LIBS)
+
+$O/tests/drm/%.o: BASE += -Itests
+$(DRM_SUITES): %: %.o $(DRM_OBJ) $(NPU_CASES_OBJ) $(TEST_OBJ) $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
+
+# The NPU's worker is linked in, and the program starts itself again as one.
+$O/tests/test_npu_backend: $O/tests/test_npu_backend.o $O/tests/npu_local.o $(NPU_CASES_OBJ) $(TEST_OBJ) \
+		$(filter-out %/main.o,$(NPU_OBJ)) $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lseccomp $(CHECK_LIBS)
+
+# weir-npu's worker on a bench of its own, without the main process.
+NPU_BENCH_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/npu/*.c)) $(filter-out %/main.o,$(NPU_OBJ))
+$(addprefix $O/tests/test_npu_,worker queues harm kill): %: %.o $(NPU_BENCH_OBJ) $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lseccomp $(CHECK_LIBS)
 
 $O/tests/checkcl/checkcl: $(CHECKCL_OBJ) $O/libweir.a
 	$(call say,LD)
@@ -142,9 +174,27 @@ $O/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
 	$(call say,CLANG)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(FUZZ_OBJ) $(LIBS)
 
+# OpenCL is played by play_opencl.c.
+NPU_FUZZ_OBJ := $(patsubst %,$O/fuzz-obj/tools/weir-npu/%.o,bound exec program queue ring space)
+$O/fuzz/fuzz_npu_ring: tests/fuzz/fuzz_npu_ring.c $O/fuzz-obj/tests/fuzz/play_opencl.o $(NPU_FUZZ_OBJ) \
+		$O/fuzz-obj/runtime/device/tier.o
+	@mkdir -p $(@D)
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread
+
+# weir-npu's main process; the target stands in for the workers.
+VFIO_FUZZ_OBJ := $(patsubst %,$O/fuzz-obj/tools/weir-npu/%.o,admin client context counters device memory pci table vfio_user)
+$O/fuzz/fuzz_vfio_user: tests/fuzz/fuzz_vfio_user.c $(VFIO_FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(call say,CLANG)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -ljson-c
+
 fuzz: $(FUZZERS)
 
-suites: $(SUITES) $O/tests/checkcl/checkcl $O/tests/readme
+suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/readme
+
+# What a guest runs.
+drm: $O/weir $(DRM_SUITES)
 
 setup:
 	@tools/setup run
@@ -164,6 +214,29 @@ check: setup-check
 	@$(MAKE) --no-print-directory all suites fuzz
 	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/run $O
 
+check-vm check-kasan: setup-check
+	@$(MAKE) --no-print-directory all drm
+	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/vm/run $(if $(filter check-vm,$@),all,kasan) $O
+
+# Kbuild writes beside the sources: so it gets a copy. KDIR, ARCH, CROSS_COMPILE, W, C and V reach it
+# as they stand on the command line; O means something else to it.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KMOD_SRC := Kbuild $(wildcard kmod/*.[ch] uapi/*.h)
+
+kmod:
+	@mkdir -p $O/kmod/src/kmod $O/kmod/src/uapi
+	@for f in $(KMOD_SRC); do cmp -s $$f $O/kmod/src/$$f || cp $$f $O/kmod/src/$$f || exit 1; done
+	$(Q)MAKEFLAGS='$(filter-out O=%,$(MAKEFLAGS))' $(MAKE) -C $(KDIR) M=$(abspath $O/kmod/src) modules
+	@cp $O/kmod/src/weir.ko $O/kmod/weir.ko
+
+DKMS_DIR := $(DESTDIR)/usr/src/weir-$(VERSION)
+
+dkms:
+	install -d $(DKMS_DIR)/kmod $(DKMS_DIR)/uapi
+	install -m 644 Kbuild dkms.conf $(DKMS_DIR)/
+	install -m 644 $(wildcard kmod/*.[ch]) $(DKMS_DIR)/kmod/
+	install -m 644 $(wildcard uapi/*.h) $(DKMS_DIR)/uapi/
+
 install: all $O/weir-shared
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/weir $(DESTDIR)$(PREFIX)/share/weir/kernels \
@@ -178,7 +251,7 @@ install: all $O/weir-shared
 	install -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
 		'Name: weir' 'Description: quantized neural networks on the accelerator of a small Linux machine' \
-		'Version: $(VERSION)' 'Requires.private: OpenCL libpcre2-8 json-c' 'Libs: -L$${libdir} -lweir' \
+		'Version: $(VERSION)' 'Requires.private: OpenCL libdrm libpcre2-8 json-c' 'Libs: -L$${libdir} -lweir' \
 		'Libs.private: -lpthread -lm' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
 
 clean:

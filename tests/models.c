@@ -203,6 +203,7 @@ weir_device *model_device(const char *tier, const char *schedule, unsigned threa
 	weir_device *dev;
 
 	weir_device_settings_default(&set);
+	set.device = getenv("WEIR_TEST_DEVICE");
 	set.tier = tier;
 	set.schedule = schedule;
 	set.threads = threads;

@@ -23,7 +23,7 @@ struct model_shape {
 /* Writes it to a new file, whose name it returns (free it, unlink it); seed makes the weights. */
 char *model_write(const struct model_shape *shape, uint32_t seed);
 
-/* A device by settings that need no more; aborts the test on failure. NULL tier and schedule: its own. */
+/* The device $WEIR_TEST_DEVICE (else the first) by settings that need no more; aborts the test on failure. NULL tier and schedule: its own. */
 weir_device *model_device(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider);
 weir_model *model_open(weir_device *dev, const char *path);
 /* kv, ctx, sinks, window, batch as in weir_session_settings. */

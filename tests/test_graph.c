@@ -99,6 +99,7 @@ static weir_device *device_open(enum weir_provider provider)
 	weir_device *dev;
 
 	weir_device_settings_default(&set);
+	set.device = getenv("WEIR_TEST_DEVICE");
 	set.provider = provider;
 	ck_assert_msg(!weir_device_open(&dev, &set), "%s", weir_error());
 	return dev;

@@ -56,6 +56,7 @@ static bool has_tier(const char *tier)
 	weir_device *dev;
 
 	weir_device_settings_default(&set);
+	set.device = getenv("WEIR_TEST_DEVICE");
 	set.tier = tier;
 	if (weir_device_open(&dev, &set)) {
 		printf("skip tier %s: %s\n", tier, weir_error());
