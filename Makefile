@@ -58,7 +58,7 @@ SUITES := $(patsubst tests/%.c,$O/tests/%,$(wildcard tests/test_*.c))
 TEST_SRC := $(filter-out $(wildcard tests/test_*.c tests/npu_*.c),$(wildcard tests/*.c))
 TEST_OBJ := $(TEST_SRC:%.c=$O/%.o)
 # The runtime on an NPU, for the suite on a worker and for the one in a guest.
-NPU_CASES_OBJ := $O/tests/npu_cases.o $O/tests/npu_share.o
+NPU_CASES_OBJ := $(patsubst %,$O/tests/npu_%.o,cases faults plans share)
 # Suites that talk to the kernel module: built here, run in guests.
 DRM_SUITES := $(patsubst %.c,$O/%,$(wildcard tests/drm/test_*.c tests/drm/cost.c))
 DRM_OBJ := $(patsubst %.c,$O/%.o,$(filter-out $(wildcard tests/drm/test_*.c tests/drm/cost.c),$(wildcard tests/drm/*.c)))
@@ -183,7 +183,7 @@ $O/fuzz/fuzz_npu_ring: tests/fuzz/fuzz_npu_ring.c $O/fuzz-obj/tests/fuzz/play_op
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread
 
 # weir-npu's main process; the target stands in for the workers.
-VFIO_FUZZ_OBJ := $(patsubst %,$O/fuzz-obj/tools/weir-npu/%.o,admin client context counters device memory pci table vfio_user)
+VFIO_FUZZ_OBJ := $(patsubst %,$O/fuzz-obj/tools/weir-npu/%.o,admin client context counters device memory pci stale table vfio_user)
 $O/fuzz/fuzz_vfio_user: tests/fuzz/fuzz_vfio_user.c $(VFIO_FUZZ_OBJ)
 	@mkdir -p $(@D)
 	$(call say,CLANG)
@@ -242,6 +242,7 @@ install: all $O/weir-shared
 		$(DESTDIR)$(PREFIX)/include/weir $(DESTDIR)$(PREFIX)/share/weir/kernels \
 		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $O/weir-shared $(DESTDIR)$(PREFIX)/bin/weir
+	install -m 755 $O/weir-npu $(DESTDIR)$(PREFIX)/bin/weir-npu
 	install -m 755 $O/$(SONAME) $(DESTDIR)$(PREFIX)/lib/libweir.so.$(VERSION)
 	ln -sf libweir.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libweir.so

@@ -222,6 +222,7 @@ int context_update(struct npu *npu, const struct weir_npu_admin *c)
 		if (table_post_unmap(&ctx->table, c->first, c->count, p))
 			context_lose_worker(npu, c->ctx, "out of memory", false, -1);
 	}
+	stale_remember(npu, &ctx->table, c->first, c->count);
 	table_drop(&ctx->table, &npu->memory, c->first, c->count);
 	r = table_read(&ctx->table, &npu->memory, ctx->addr, c->first, c->count);
 	p = ctx->process;

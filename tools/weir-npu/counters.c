@@ -44,6 +44,7 @@ void npu_write_counters(const struct npu *npu, int fd)
 		{"workers_lost", c->workers_lost},
 		{"queues_guilty", c->queues_guilty},
 		{"queues_innocent", c->queues_innocent},
+		{"stale_reached", c->stale_reached},
 		{"register_kicks", c->kicks},
 		{"packets", sum(npu, offsetof(struct worker_shared, packets))},
 		{"launches", sum(npu, offsetof(struct worker_shared, launches))},

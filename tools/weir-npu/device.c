@@ -421,11 +421,12 @@ void npu_serve(struct npu *npu)
 		npu_raise(npu, WEIR_NPU_IRQ_ADMIN);
 	}
 	admin_run(npu);
+	stale_serve(npu);
 }
 
 int64_t npu_deadline(const struct npu *npu)
 {
-	int64_t deadline = INT64_MAX;
+	int64_t deadline = stale_deadline(npu);
 
 	for (unsigned i = 0; i < npu->settings->contexts; i++) {
 		const struct process *p = npu->contexts[i].process;

@@ -35,6 +35,8 @@ struct npu_settings {
 	unsigned contexts, queues;
 	bool deaf; /* admin command number deaf_at is never answered (0: none is) */
 	uint64_t deaf_at;
+	bool stale; /* the bus address of the stale_at-th buffer that goes (from 1) is used once more */
+	uint64_t stale_at;
 	bool verbose;
 };
 
@@ -43,6 +45,7 @@ struct npu_counters {
 	uint64_t clients, messages, message_errors, maps, unmaps, unmaps_in_use;
 	uint64_t resets, admin_commands, admin_refused, kicks;
 	uint64_t contexts, queues, workers, workers_lost, queues_guilty, queues_innocent;
+	uint64_t stale_reached; /* accesses of the fault stale that landed */
 };
 
 struct queue_slot {
@@ -81,6 +84,10 @@ struct npu {
 	struct queue_slot *queues;
 	struct npu_counters counters;
 	struct worker_shared past; /* sums of workers that are gone */
+	struct {
+		uint64_t forgotten, addr;
+		int64_t when; /* ms, 0: nothing to do */
+	} stale;
 };
 
 /* device.c. The identity is the caller's to fill. 0 or -errno. */
@@ -117,6 +124,11 @@ void npu_write_counters(const struct npu *npu, int fd);
 void pci_init(struct npu *npu);
 void pci_write(struct npu *npu, uint64_t offset, const uint8_t *data, uint32_t count);
 bool pci_bus_master(const struct npu *npu);
+
+/* stale.c: entries are about to be dropped; when stale_serve() is wanted; what is due. */
+void stale_remember(struct npu *npu, const struct table *t, uint32_t first, uint32_t count);
+int64_t stale_deadline(const struct npu *npu);
+void stale_serve(struct npu *npu);
 
 /* admin.c: takes commands while the device runs and none waits. */
 void admin_run(struct npu *npu);

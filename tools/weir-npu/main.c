@@ -57,7 +57,9 @@ static const char help_text[] =
 	"on (each one):\n"
 	"                    hang, wild (touches an address of no buffer), crash, slow (takes MS "
 	"longer, 100);\n"
-	"                    deaf: admin command number N is not answered\n"
+	"                    deaf: admin command number N is not answered;\n"
+	"                    stale: the address of the N-th buffer that goes is read and written "
+	"once more\n"
 	"  --no-sandbox      workers without seccomp, for debuggers and sanitizers\n"
 	"  --once            end when the client leaves\n"
 	"  --stats FILE      write counters when a client leaves, and every second with --verbose\n"
@@ -126,6 +128,11 @@ static int parse_fault(const char *text, struct npu_settings *s)
 	if (!strcmp(what, "deaf")) {
 		s->deaf = true;
 		s->deaf_at = at;
+		return 0;
+	}
+	if (!strcmp(what, "stale")) {
+		s->stale = true;
+		s->stale_at = at ? at : 1;
 		return 0;
 	}
 	for (unsigned i = WORKER_FAULT_HANG; i <= WORKER_FAULT_SLOW; i++) {
