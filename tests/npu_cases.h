@@ -6,8 +6,8 @@
 #include <check.h>
 
 /*
- * Runs them all, and what extra adds to them (or NULL): what main returns. Arguments are main's: some cases run this
- * program once more.
+ * Runs them all, and what extra adds to them (or NULL): what main returns. Arguments are main's:
+ * some cases run this program once more.
  */
 int npu_cases_run(int argc, char **argv, void (*extra)(Suite *s));
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An NPU without a kernel: the module's ioctls, as far as the runtime uses them, on a worker of weir-npu. */
+/* An NPU without a kernel: the module's ioctls, as far as the runtime uses them, on a worker of
+ * weir-npu. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -55,7 +56,8 @@ static struct worker_settings settings = {.awake_ms = 2000, .sandbox = true};
 
 /* ---- the worker ---------------------------------------------------------- */
 
-static int exchange(struct file *f, const struct worker_command *command, const int *fds, unsigned n_fds)
+static int exchange(
+	struct file *f, const struct worker_command *command, const int *fds, unsigned n_fds)
 {
 	char space[CMSG_SPACE(2 * sizeof(int))] = {0};
 	struct iovec io = {(void *)(uintptr_t)command, sizeof(*command)};
@@ -141,7 +143,8 @@ static struct bo *get_bo(struct file *f, uint32_t handle)
 /* A handle for a memfd, which becomes the file's. */
 static int add_bo(struct file *f, int memfd, uint64_t size, uint32_t *handle)
 {
-	struct worker_command map = {.op = WORKER_MAP, .size = size, .prot = PROT_READ | PROT_WRITE};
+	struct worker_command map = {
+		.op = WORKER_MAP, .size = size, .prot = PROT_READ | PROT_WRITE};
 	uint32_t h = 1;
 	int err;
 
@@ -251,7 +254,8 @@ static int bo_sync(struct file *f, const struct drm_weir_bo_sync *a)
 	const struct drm_weir_sync_range *r = (const void *)(uintptr_t)a->ranges;
 	const struct bo *bo = get_bo(f, r->handle);
 
-	if (a->count != 1 || a->stride < sizeof(*r) || !(r->flags & (WEIR_SYNC_READ | WEIR_SYNC_WRITE)))
+	if (a->count != 1 || a->stride < sizeof(*r) ||
+		!(r->flags & (WEIR_SYNC_READ | WEIR_SYNC_WRITE)))
 		return -EINVAL;
 	if (!bo)
 		return -ENOENT;
@@ -334,7 +338,8 @@ static int queue_wait(struct file *f, const struct drm_weir_queue_wait *a)
 		if (idle > HANG_MS) {
 			f->status->error_seq = seen;
 			f->status->code = WEIR_NPU_FAULT_HANG;
-			__atomic_store_n(&f->status->state, WEIR_NPU_QUEUE_GUILTY, __ATOMIC_RELEASE);
+			__atomic_store_n(
+				&f->status->state, WEIR_NPU_QUEUE_GUILTY, __ATOMIC_RELEASE);
 			kill(f->worker, SIGKILL);
 		}
 		if (poll(p, 2, 10) > 0 && p[0].revents && read(f->irq, &drop, sizeof(drop)) < 0)
@@ -407,8 +412,8 @@ static void local_close(int fd)
 static int query(const struct file *f, struct drm_weir_dev_query *a)
 {
 	struct drm_weir_query_device device = {
-		.caps = WEIR_CAP_QUEUES | WEIR_CAP_DOORBELL | WEIR_CAP_ISOLATION | WEIR_CAP_COHERENT |
-			WEIR_CAP_EMULATED,
+		.caps = WEIR_CAP_QUEUES | WEIR_CAP_DOORBELL | WEIR_CAP_ISOLATION |
+			WEIR_CAP_COHERENT | WEIR_CAP_EMULATED,
 		.page_size = PAGE,
 		.doorbell_stride = STRIDE,
 		.quota_max = 1ull << 32,
@@ -417,7 +422,8 @@ static int query(const struct file *f, struct drm_weir_dev_query *a)
 		.queues_used = f->queue,
 		.hang_limit_ms = HANG_MS,
 	};
-	const void *from = a->type == WEIR_QUERY_NPU ? (const void *)&identity : (const void *)&device;
+	const void *from =
+		a->type == WEIR_QUERY_NPU ? (const void *)&identity : (const void *)&device;
 	size_t size = a->type == WEIR_QUERY_NPU ? sizeof(identity) : sizeof(device);
 
 	memcpy((void *)(uintptr_t)a->pointer, from, WEIR_MIN(size, (size_t)a->size));

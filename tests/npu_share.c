@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model that tells its story on the NPU. And two processes and one cache: the owner of a session hands its KV buffer over a socket as a dma-buf; the other process
- * attends to it where it lies, and gets what the owner gets, also after the owner has gone on.
+ * A model that tells its story on the NPU. And two processes and one cache: the owner of a session
+ * hands its KV buffer over a socket as a dma-buf; the other process attends to it where it lies,
+ * and gets what the owner gets, also after the owner has gone on.
  */
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -46,7 +47,8 @@ static struct places places_of(const weir_device *dev, size_t row)
 	return p;
 }
 
-static int put_job(struct weir_buffer *io, const struct job *job, const struct places *p, size_t row)
+static int put_job(
+	struct weir_buffer *io, const struct job *job, const struct places *p, size_t row)
 {
 	char *at;
 	int err = weir_buffer_begin(io, 0, p->size, WEIR_ACCESS_WRITE, (void **)&at);

@@ -225,13 +225,17 @@ START_TEST(tables)
 }
 END_TEST
 
-/* More mappings than a process can have are no room, not a worker that fails. */
+/*
+ * More mappings than a process can have are no room, not a worker that fails; and as many as are
+ * taken, a worker has.
+ */
 START_TEST(too_many_runs)
 {
 	const unsigned each = 4096, entries = 16;
 	struct weir_npu_entry *table;
 	struct weir_npu_segment *s;
 	struct vc_context x;
+	struct vc_queue q;
 	uint64_t segments;
 	int result = 0;
 	unsigned i;
@@ -252,6 +256,12 @@ START_TEST(too_many_runs)
 	}
 	ck_assert_int_eq(result, WEIR_NPU_RESULT_RESOURCE);
 	ck_assert_uint_gt(i, TABLE_MAX_RUNS / each);
+	x.n_entries = entries;
+	x.next = VC_BASE + (uint64_t)entries * each * VC_PAGE;
+	ck_assert_int_eq(vc_queue(&q, &x, 0, 6, WEIR_NPU_CLASS_FENCED), 0);
+	vc_packet(&q, WEIR_NPU_PACKET_NOP, 0, 0, NULL, 0);
+	ck_assert_int_eq(vc_finish(&q, LATE), 0);
+	ck_assert_int_eq(vc_queue_destroy(&q), 0);
 	ck_assert_int_eq(vc_context_destroy(&x), 0);
 	vc_disconnect(&vc);
 }

@@ -4,6 +4,7 @@
  * meanwhile.
  */
 #include <errno.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -187,6 +188,27 @@ START_TEST(interrupts)
 }
 END_TEST
 
+/* Without an eventfd nothing is raised, and with another that one. */
+START_TEST(interrupts_elsewhere)
+{
+	struct worker_command c = {.op = WORKER_IRQ};
+	int first = rig.irq, second = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	__atomic_store_n(&queue->control->irq_seq, queue->written + 1, __ATOMIC_SEQ_CST);
+	ck_assert_int_eq(rig_command(&rig, &c, -1, -1), 0);
+	must(packet_nop());
+	ck_assert_uint_eq(rig_interrupts(&rig, 20), 0);
+	ck_assert_uint_eq(rig.shared->interrupts, 0);
+	__atomic_store_n(&queue->control->irq_seq, queue->written + 1, __ATOMIC_SEQ_CST);
+	ck_assert_int_eq(rig_command(&rig, &c, second, -1), 0);
+	must(packet_nop());
+	ck_assert_uint_eq(rig_interrupts(&rig, 20), 0);
+	rig.irq = second;
+	ck_assert_uint_eq(rig_interrupts(&rig, RIG_LONG_MS), 1);
+	close(first);
+}
+END_TEST
+
 /* The driver sets irq_seq while packets complete: by one way or the other it always learns. */
 START_TEST(interrupts_race)
 {
@@ -211,13 +233,13 @@ END_TEST
 
 /* ---- sleep ------------------------------------------------------------------------------- */
 
-static bool asleep(unsigned ms)
+static bool asleep(const struct rig_queue *q, unsigned ms)
 {
 	uint64_t end = rig_now() + (uint64_t)ms * 1000000;
 
-	while (!__atomic_load_n(&queue->status->need_kick, __ATOMIC_RELAXED) && rig_now() < end)
+	while (!__atomic_load_n(&q->status->need_kick, __ATOMIC_RELAXED) && rig_now() < end)
 		nap_ms(1);
-	return __atomic_load_n(&queue->status->need_kick, __ATOMIC_RELAXED);
+	return __atomic_load_n(&q->status->need_kick, __ATOMIC_RELAXED);
 }
 
 START_TEST(sleeps)
@@ -227,7 +249,7 @@ START_TEST(sleeps)
 	start(30);
 	must(packet_nop());
 	ck_assert_uint_eq(queue->status->need_kick, 0);
-	ck_assert(asleep(RIG_LONG_MS));
+	ck_assert(asleep(queue, RIG_LONG_MS));
 	nap_ms(20);
 	ck_assert_uint_eq(rig.shared->awake, 0);
 	slept = rig.shared->sleeps;
@@ -238,10 +260,10 @@ START_TEST(sleeps)
 	ck_assert(!rig_wait(&rig, queue, queue->written, 50));
 	rig_kick(&rig);
 	ck_assert(rig_wait(&rig, queue, queue->written, RIG_LONG_MS));
-	ck_assert(asleep(RIG_LONG_MS));
+	ck_assert(asleep(queue, RIG_LONG_MS));
 	rig_queue(&rig, 1, WEIR_NPU_CLASS_FENCED, 1, 0);
-	ck_assert(asleep(RIG_LONG_MS));
-	ck_assert_uint_eq(rig.queues[1].status->need_kick, 1);
+	ck_assert(asleep(&rig.queues[1], RIG_LONG_MS));
+	ck_assert(asleep(queue, RIG_LONG_MS));
 	bench_stop();
 }
 END_TEST
@@ -314,6 +336,31 @@ START_TEST(identity)
 }
 END_TEST
 
+/* Without a folder of the user's own there is no device, and a line that says why. */
+START_TEST(identity_folder)
+{
+	static const char *const names[] = {"POCL_CACHE_DIR", "XDG_CACHE_HOME", "HOME"};
+	struct worker_settings settings = {.threads = 1};
+	struct weir_npu_identity i;
+	char *saved[3];
+
+	for (unsigned n = 0; n < 3; n++) {
+		saved[n] = getenv(names[n]) ? strdup(getenv(names[n])) : NULL;
+		unsetenv(names[n]);
+	}
+	ck_assert_int_eq(worker_identify(&settings, &i), -1);
+	setenv("POCL_CACHE_DIR", "/proc/none", 1);
+	ck_assert_int_eq(worker_identify(&settings, &i), -1);
+	for (unsigned n = 0; n < 3; n++) {
+		unsetenv(names[n]);
+		if (saved[n])
+			setenv(names[n], saved[n], 1);
+		free(saved[n]);
+	}
+	ck_assert_int_eq(worker_identify(&settings, &i), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("npu_queues");
@@ -323,6 +370,7 @@ int main(void)
 	tcase_add_test(t, waits);
 	tcase_add_test(t, wait_ends);
 	tcase_add_test(t, interrupts);
+	tcase_add_test(t, interrupts_elsewhere);
 	tcase_add_test(t, interrupts_race);
 	t = bench_case(s, "launches", setup);
 	tcase_add_test(t, priorities);
@@ -333,5 +381,6 @@ int main(void)
 	tcase_add_test(t, sleep_wait);
 	tcase_add_test(t, socket_end);
 	tcase_add_test(t, identity);
+	tcase_add_test(t, identity_folder);
 	return suite_run(s);
 }

@@ -59,8 +59,8 @@ struct weir_provider_ops {
 	/* A new dma-buf fd of the same pages, the caller's; NULL: it has none. */
 	int (*export)(const struct weir_memory *m);
 	/* CPU access to a range begins or ends; NULL: nothing is to be done. */
-	int (*sync)(const struct weir_memory *m, size_t offset, size_t size, unsigned access,
-		bool end);
+	int (*sync)(
+		const struct weir_memory *m, size_t offset, size_t size, unsigned access, bool end);
 };
 
 /* A new dma-buf fd of m; -EOPNOTSUPP with a sentence where there is none. */
@@ -253,9 +253,9 @@ struct weir_device {
 	unsigned threads;
 	char identity[512];	 /* device, driver and platform with versions: part of cache keys */
 	char build_options[128]; /* what every program is built with */
-	enum weir_tier tier_best; /* the fastest that the device can run */
+	enum weir_tier tier_best;	  /* the fastest that the device can run */
 	enum weir_schedule schedule_best; /* what suits the device */
-	bool coherent;	     /* shared memory needs no maintenance: the device uses the CPU's caches */
+	bool coherent; /* shared memory needs no maintenance: the device uses the CPU's caches */
 	bool unified_memory; /* mapping host memory moves no bytes */
 
 	char *cache; /* folder of built programs, or NULL */

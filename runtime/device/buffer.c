@@ -248,7 +248,8 @@ const char *weir_buffer_provider(const struct weir_buffer *buf)
 int weir_memory_export(const struct weir_memory *m)
 {
 	if (!m->provider->export)
-		return weir_fail(EOPNOTSUPP, "the provider %s makes no dma-bufs", m->provider->name);
+		return weir_fail(
+			EOPNOTSUPP, "the provider %s makes no dma-bufs", m->provider->name);
 	return m->provider->export(m);
 }
 

@@ -79,20 +79,24 @@ const struct weir_drm_calls *weir_drm_calls = &real_calls;
 
 /* ---- sentences ----------------------------------------------------------- */
 
+/* To be told to join the group root would be bad advice: then udev did not see the node. */
 static int fail_access(const char *path)
 {
-	const struct group *group = NULL;
+	struct group entry, *group = NULL;
 	struct stat st;
-	struct group entry;
 	char text[1024];
 
-	if (stat(path, &st) == 0 && getgrgid_r(st.st_gid, &entry, text, sizeof(text),
-					    (struct group **)&group) == 0 && group)
+	if (stat(path, &st) < 0 || st.st_gid == 0)
 		return weir_fail(EACCES,
-			"%s: no permission: it belongs to the group %s (sudo usermod -aG %s $USER, then log in "
-			"again)",
-			path, group->gr_name, group->gr_name);
-	return weir_fail(EACCES, "%s: no permission: it belongs to another group, such as render", path);
+			"%s: no permission: it belongs to root alone, where udev would give it to "
+			"the group render",
+			path);
+	getgrgid_r(st.st_gid, &entry, text, sizeof(text), &group);
+	return weir_fail(EACCES,
+		"%s: no permission: it belongs to the group %s (sudo usermod -aG %s $USER, then "
+		"log "
+		"in again)",
+		path, group ? group->gr_name : "render", group ? group->gr_name : "render");
 }
 
 int weir_drm_fail(const struct weir_drm *drm, int err, const char *what)
@@ -102,18 +106,19 @@ int weir_drm_fail(const struct weir_drm *drm, int err, const char *what)
 
 	err = err < 0 ? -err : err;
 	if (err == ECHILD)
-		return weir_fail(ECHILD, "%s: %s: this process is a fork of the one that opened it", drm->path,
-			what);
+		return weir_fail(ECHILD, "%s: %s: this process is a fork of the one that opened it",
+			drm->path, what);
 	if (err == ENODEV)
-		return weir_fail(ENODEV, "%s: %s: the device is gone; close it and open it again", drm->path,
-			what);
+		return weir_fail(ENODEV, "%s: %s: the device is gone; close it and open it again",
+			drm->path, what);
 	if (err == EIO)
 		return weir_fail(EIO, "%s: %s: the NPU failed and is being reset", drm->path, what);
 	if (err == EDQUOT && weir_drm_query(drm, WEIR_QUERY_DEVICE, &now, sizeof(now)) == 0)
 		snprintf(info, sizeof(info),
 			": this file holds %llu of %llu bytes, this user %llu of %llu",
 			(unsigned long long)now.quota_used, (unsigned long long)now.quota_max,
-			(unsigned long long)now.user_quota_used, (unsigned long long)now.user_quota_max);
+			(unsigned long long)now.user_quota_used,
+			(unsigned long long)now.user_quota_max);
 	return weir_fail(err, "%s: %s: %s%s", drm->path, what, strerror(err), info);
 }
 
@@ -124,8 +129,10 @@ int weir_drm_fail_none(const struct weir_drm_node *nodes, unsigned count)
 			return weir_fail(-nodes[i].err, "%s", nodes[i].why);
 	}
 	if (access("/sys/module/" DRIVER, F_OK) != 0)
-		return weir_fail(ENODEV, "the kernel module weir is not loaded (sudo modprobe weir)");
-	return weir_fail(ENODEV, "the kernel module weir is loaded, but has no render node in /dev/dri");
+		return weir_fail(
+			ENODEV, "the kernel module weir is not loaded (sudo modprobe weir)");
+	return weir_fail(
+		ENODEV, "the kernel module weir is loaded, but has no render node in /dev/dri");
 }
 
 /* ---- nodes --------------------------------------------------------------- */
@@ -135,7 +142,8 @@ static bool is_weir(int fd)
 	char name[16] = "";
 	struct drm_version version = {.name = name, .name_len = sizeof(name) - 1};
 
-	return weir_drm_calls->ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 && strcmp(name, DRIVER) == 0;
+	return weir_drm_calls->ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 &&
+	       strcmp(name, DRIVER) == 0;
 }
 
 static int query(int fd, enum drm_weir_query type, void *out, size_t size)
@@ -168,7 +176,8 @@ static int open_node(const char *path, unsigned minor, struct drm_weir_query_dev
 			err = -EPROTO;
 		if (err < 0)
 			weir_fail(-err,
-				"%s: its kernel module weir speaks another interface than this libweir (%s): "
+				"%s: its kernel module weir speaks another interface than this "
+				"libweir (%s): "
 				"install both from one version",
 				path, strerror(-err));
 	}
@@ -207,7 +216,8 @@ unsigned weir_drm_scan(struct weir_drm_node *nodes)
 static const uint32_t *make_here(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint32_t *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t *here =
+		mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (here == MAP_FAILED)
 		return NULL;
@@ -264,7 +274,8 @@ int weir_drm_open_buffers(struct weir_drm **out)
 	for (unsigned i = 0; i < count; i++) {
 		bool queues = (nodes[i].info.caps & WEIR_CAP_QUEUES) != 0;
 
-		if (nodes[i].err == 0 && (!best || (!queues && (best->info.caps & WEIR_CAP_QUEUES))))
+		if (nodes[i].err == 0 &&
+			(!best || (!queues && (best->info.caps & WEIR_CAP_QUEUES))))
 			best = &nodes[i];
 	}
 	return best ? weir_drm_open(best, out) : weir_drm_fail_none(nodes, count);

@@ -2,9 +2,9 @@
 /*
  * The kernel module weir as this process sees it: render nodes, their ioctls, buffers of one file.
  *
- * Functions return 0 (or what is said) or -errno with a sentence that names the node. They may be called by several
- * threads at once. A file and all that was made through it belongs to the process that opened it: in a fork of it,
- * every call fails with -ECHILD.
+ * Functions return 0 (or what is said) or -errno with a sentence that names the node. They may be
+ * called by several threads at once. A file and all that was made through it belongs to the process
+ * that opened it: in a fork of it, every call fails with -ECHILD.
  */
 #ifndef WEIR_DEVICE_DRM_H
 #define WEIR_DEVICE_DRM_H
@@ -22,7 +22,8 @@
 
 /* What the module is reached by; a test puts its own in place. All return -errno on failure. */
 struct weir_drm_calls {
-	/* -ENOENT: no such node; -ENODEV: another driver's; else why a node of weir does not open. */
+	/* -ENOENT: no such node; -ENODEV: another driver's; else why a node of weir does not open.
+	 */
 	int (*open)(const char *path, unsigned minor);
 	int (*ioctl)(int fd, unsigned long request, void *arg);
 	int (*map)(int fd, uint64_t offset, size_t size, int prot, void **out);
@@ -37,7 +38,8 @@ struct weir_drm {
 	struct drm_weir_query_device info; /* as it was when the node was opened */
 	const uint32_t *here;		   /* 1; 0 in a fork */
 	pthread_mutex_t lock;		   /* of refs */
-	uint32_t *refs; /* by handle: one file has one handle a buffer, however often it is imported */
+	uint32_t *refs; /* by handle: one file has one handle a buffer, however often it is imported
+			 */
 	size_t n_refs;
 };
 
@@ -45,12 +47,13 @@ struct weir_drm {
 struct weir_drm_node {
 	char path[32];
 	unsigned minor;
-	int err;	/* why it cannot be used, or 0 */
-	char why[256];	/* the sentence of err */
+	int err;       /* why it cannot be used, or 0 */
+	char why[256]; /* the sentence of err */
 	struct drm_weir_query_device info;
 };
 
-/* Fills nodes of the driver weir, in the order of their minors; returns how many, at most WEIR_DRM_NODES. */
+/* Fills nodes of the driver weir, in the order of their minors; returns how many, at most
+ * WEIR_DRM_NODES. */
 unsigned weir_drm_scan(struct weir_drm_node *nodes);
 
 /* Why there is no node that can be used: a sentence for any list that scan gave. Returns -errno. */
@@ -100,7 +103,8 @@ int weir_drm_bo_import(struct weir_drm *drm, int fd, struct weir_drm_bo *out);
 int weir_drm_bo_export(const struct weir_drm_bo *bo);
 
 /*
- * CPU access to [offset, offset + size) begins, or with WEIR_SYNC_END in flags ends; a beginning waits for fences.
+ * CPU access to [offset, offset + size) begins, or with WEIR_SYNC_END in flags ends; a beginning
+ * waits for fences.
  */
 int weir_drm_bo_sync(const struct weir_drm_bo *bo, uint32_t flags, size_t offset, size_t size);
 

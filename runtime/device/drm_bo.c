@@ -8,8 +8,8 @@
 /* ---- handles ------------------------------------------------------------- */
 
 /*
- * Importing a dma-buf of a buffer that this file has already gives the same handle once more, and closing it
- * once closes it for both: so uses are counted here. drm->lock is held.
+ * Importing a dma-buf of a buffer that this file has already gives the same handle once more, and
+ * closing it once closes it for both: so uses are counted here. drm->lock is held.
  */
 static int ref_handle(struct weir_drm *drm, uint32_t handle)
 {
@@ -110,7 +110,8 @@ int weir_drm_bo_export(const struct weir_drm_bo *bo)
 	struct drm_prime_handle prime = {.handle = bo->handle, .flags = DRM_CLOEXEC | DRM_RDWR};
 	int err = weir_drm_ioctl(bo->drm, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
 
-	return err < 0 ? weir_drm_fail(bo->drm, err, "cannot export a buffer as a dma-buf") : prime.fd;
+	return err < 0 ? weir_drm_fail(bo->drm, err, "cannot export a buffer as a dma-buf")
+		       : prime.fd;
 }
 
 int weir_drm_bo_sync(const struct weir_drm_bo *bo, uint32_t flags, size_t offset, size_t size)

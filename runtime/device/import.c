@@ -41,8 +41,7 @@ static int spot_begin(
 	return err;
 }
 
-static int spot_end(
-	struct weir_buffer *buf, size_t offset, size_t size, unsigned access, void *ptr)
+static int spot_end(struct weir_buffer *buf, size_t offset, size_t size, unsigned access, void *ptr)
 {
 	int err = 0, late = 0;
 

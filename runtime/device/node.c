@@ -42,7 +42,8 @@ int weir_node_describe(unsigned i, struct weir_node *out)
 
 	memset(out, 0, sizeof(*out));
 	if (i >= count)
-		return weir_fail(ENODEV, "node %u of the kernel module weir: there are %u", i, count);
+		return weir_fail(
+			ENODEV, "node %u of the kernel module weir: there are %u", i, count);
 	info = &nodes[i].info;
 	snprintf(out->path, sizeof(out->path), "%s", nodes[i].path);
 	describe_access(&nodes[i], out->access, sizeof(out->access));

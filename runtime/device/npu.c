@@ -44,15 +44,18 @@ static int read_identity(struct weir_drm *drm, struct weir_npu_identity *id)
 	id->name[sizeof(id->name) - 1] = 0;
 	id->version[sizeof(id->version) - 1] = 0;
 	if (!(id->formats & (1u << WEIR_NPU_FORMAT_OPENCL_C)))
-		return weir_fail(EOPNOTSUPP, "%s: the NPU %s takes no OpenCL C", drm->path, id->name);
-	if (!power_of_two(id->align) || !power_of_two(drm->info.doorbell_stride) || id->clock_hz == 0 ||
-		id->max_programs == 0 || id->max_local == 0 || id->kind > WEIR_NPU_KIND_GPU)
-		return weir_fail(EPROTO, "%s: the NPU %s describes itself wrongly", drm->path, id->name);
+		return weir_fail(
+			EOPNOTSUPP, "%s: the NPU %s takes no OpenCL C", drm->path, id->name);
+	if (!power_of_two(id->align) || !power_of_two(drm->info.doorbell_stride) ||
+		id->clock_hz == 0 || id->max_programs == 0 || id->max_local == 0 ||
+		id->kind > WEIR_NPU_KIND_GPU)
+		return weir_fail(
+			EPROTO, "%s: the NPU %s describes itself wrongly", drm->path, id->name);
 	return 0;
 }
 
-static void describe(
-	const struct weir_drm *drm, const struct weir_npu_identity *id, struct weir_device_info *out)
+static void describe(const struct weir_drm *drm, const struct weir_npu_identity *id,
+	struct weir_device_info *out)
 {
 	memset(out, 0, sizeof(*out));
 	snprintf(out->name, sizeof(out->name), "%s", id->name);

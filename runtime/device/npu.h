@@ -35,7 +35,8 @@ struct npu_device {
 	struct weir_device base; /* first */
 	struct weir_npu_identity identity;
 
-	/* The queue. Everything from here to stamps is under base.lock, but for reading the status page. */
+	/* The queue. Everything from here to stamps is under base.lock, but for reading the status
+	 * page. */
 	uint32_t queue;
 	bool has_queue;
 	struct weir_drm_bo ring;
@@ -69,7 +70,7 @@ static inline struct npu_device *npu_device(const weir_device *dev)
 struct weir_mem {
 	struct weir_drm_bo bo; /* of its own: made for copies, or imported; else zero */
 	uint64_t addr;
-	void *map;			 /* the CPU's view of the same bytes */
+	void *map;			  /* the CPU's view of the same bytes */
 	const struct weir_memory *memory; /* whose they are, where they are not its own */
 };
 
@@ -90,7 +91,8 @@ static inline struct weir_npu_packet *npu_slot(const struct npu_device *d, size_
 	return &d->slots[(d->written + i) % NPU_RING_PACKETS];
 }
 
-/* Publishes count packets that were written to their slots. run says what they are; its first and end are set. */
+/* Publishes count packets that were written to their slots. run says what they are; its first and
+ * end are set. */
 int npu_publish(struct npu_device *d, size_t count, struct npu_run run);
 
 /* One packet: reserved, copied to its slot, published. */
@@ -100,8 +102,8 @@ int npu_submit(struct npu_device *d, const struct weir_npu_packet *packet, const
 int npu_drain(struct npu_device *d);
 
 /*
- * Waits until packets below seq are done. May be called without the lock: it looks at the status page alone.
- * Negative: the queue failed, and npu_check has the sentence, with the lock held.
+ * Waits until packets below seq are done. May be called without the lock: it looks at the status
+ * page alone. Negative: the queue failed, and npu_check has the sentence, with the lock held.
  */
 int npu_wait_for(struct npu_device *d, uint64_t seq);
 
@@ -109,21 +111,25 @@ int npu_wait_for(struct npu_device *d, uint64_t seq);
 
 int npu_wait(weir_device *dev);
 
-/* Fills a packet with its type and a body of size bytes. Packets see what those before them wrote. */
-void npu_packet(struct weir_npu_packet *packet, enum weir_npu_packet_type type, const void *body, size_t size);
+/* Fills a packet with its type and a body of size bytes. Packets see what those before them wrote.
+ */
+void npu_packet(struct weir_npu_packet *packet, enum weir_npu_packet_type type, const void *body,
+	size_t size);
 
 int npu_mem_create(weir_device *dev, enum weir_import way, const struct weir_memory *m, size_t size,
 	struct weir_mem **out);
 void npu_mem_destroy(weir_device *dev, struct weir_mem *mem);
 int npu_mem_read(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, void *to);
-int npu_mem_write(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, const void *from);
+int npu_mem_write(
+	weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, const void *from);
 int npu_mem_copy(weir_device *dev, struct weir_mem *from, size_t from_offset, struct weir_mem *to,
 	size_t to_offset, size_t size);
-int npu_cpu_begin(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, unsigned access,
-	void **ptr);
+int npu_cpu_begin(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size,
+	unsigned access, void **ptr);
 int npu_cpu_end(weir_device *dev, struct weir_mem *mem, void *ptr);
 
-/* Memory for what the device reads or writes beside buffers; synced by begin and end as buffers are. */
+/* Memory for what the device reads or writes beside buffers; synced by begin and end as buffers
+ * are. */
 int npu_bo_begin(const struct weir_drm_bo *bo, uint32_t access);
 int npu_bo_end(const struct weir_drm_bo *bo, uint32_t access);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The NPU's view of buffer memory: addresses of its own buffers and of imported dma-bufs, and copies. */
+/* The NPU's view of buffer memory: addresses of its own buffers and of imported dma-bufs, and
+ * copies. */
 #include <unistd.h>
 
 #include "device/npu.h"
 
 /* A dma-buf of another driver, process or provider gets an address in this file's address space. */
-static int import(struct npu_device *d, const struct weir_memory *m, size_t size, struct weir_mem *mem)
+static int import(
+	struct npu_device *d, const struct weir_memory *m, size_t size, struct weir_mem *mem)
 {
 	int fd = weir_memory_export(m), err;
 
@@ -18,11 +20,12 @@ static int import(struct npu_device *d, const struct weir_memory *m, size_t size
 	if (mem->bo.addr && mem->bo.size >= size)
 		return 0;
 	weir_drm_bo_destroy(&mem->bo);
-	return weir_fail(EIO, "%s: a dma-buf of %zu bytes was imported as less", d->base.info.name, size);
+	return weir_fail(
+		EIO, "%s: a dma-buf of %zu bytes was imported as less", d->base.info.name, size);
 }
 
-static int make(struct npu_device *d, enum weir_import way, const struct weir_memory *m, size_t size,
-	struct weir_mem *mem)
+static int make(struct npu_device *d, enum weir_import way, const struct weir_memory *m,
+	size_t size, struct weir_mem *mem)
 {
 	int err = 0;
 
@@ -81,8 +84,8 @@ int npu_bo_end(const struct weir_drm_bo *bo, uint32_t access)
 }
 
 /* The provider's sync does all there is to do. */
-int npu_cpu_begin(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, unsigned access,
-	void **ptr)
+int npu_cpu_begin(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size,
+	unsigned access, void **ptr)
 {
 	(void)dev;
 	(void)mem;
@@ -129,7 +132,8 @@ int npu_mem_read(weir_device *dev, struct weir_mem *mem, size_t offset, size_t s
 	return sync_range(mem, offset, size, WEIR_ACCESS_READ, true);
 }
 
-int npu_mem_write(weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, const void *from)
+int npu_mem_write(
+	weir_device *dev, struct weir_mem *mem, size_t offset, size_t size, const void *from)
 {
 	int err = npu_wait(dev);
 

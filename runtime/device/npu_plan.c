@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Plans on the NPU: packets and argument blocks are made once; a run copies packets into the ring. */
+/* Plans on the NPU: packets and argument blocks are made once; a run copies packets into the ring.
+ */
 #include "device/npu.h"
 
 struct npu_plan {
@@ -19,7 +20,8 @@ static const struct weir_npu_kernel *find_kernel(const struct npu_program *p, co
 }
 
 /* What the device would refuse at every run is refused here, with the numbers. */
-static int check_kernel(const struct npu_device *d, const struct weir_launch *l, const struct weir_npu_kernel *k)
+static int check_kernel(
+	const struct npu_device *d, const struct weir_launch *l, const struct weir_npu_kernel *k)
 {
 	const uint32_t *required;
 	size_t local = 0;
@@ -32,23 +34,27 @@ static int check_kernel(const struct npu_device *d, const struct weir_launch *l,
 	most = k->max_local ? WEIR_MIN(k->max_local, d->identity.max_local) : d->identity.max_local;
 	if (k->n_args != l->n_args)
 		return weir_fail(EINVAL,
-			"kernel %s of kernels/%s takes %u arguments, the launch %s gives %u", l->kernel,
-			l->program->file, k->n_args, l->label, l->n_args);
+			"kernel %s of kernels/%s takes %u arguments, the launch %s gives %u",
+			l->kernel, l->program->file, k->n_args, l->label, l->n_args);
 	if (required[0] && (required[0] != l->local || required[1] > 1 || required[2] > 1))
 		return weir_fail(EINVAL,
-			"kernel %s of kernels/%s needs work-groups of %u x %u x %u, the launch %s has %u",
-			l->kernel, l->program->file, required[0], required[1], required[2], l->label, l->local);
+			"kernel %s of kernels/%s needs work-groups of %u x %u x %u, the launch %s "
+			"has %u",
+			l->kernel, l->program->file, required[0], required[1], required[2],
+			l->label, l->local);
 	if (l->local > most)
 		return weir_fail(EINVAL,
-			"kernel %s of kernels/%s: %s takes work-groups of %u, the launch %s has %u", l->kernel,
-			l->program->file, d->base.info.name, most, l->label, l->local);
+			"kernel %s of kernels/%s: %s takes work-groups of %u, the launch %s has %u",
+			l->kernel, l->program->file, d->base.info.name, most, l->label, l->local);
 	for (unsigned i = 0; i < l->n_args; i++) {
-		if (l->args[i].kind == WEIR_ARG_LOCAL && !weir_size_add(local, l->args[i].size, &local))
+		if (l->args[i].kind == WEIR_ARG_LOCAL &&
+			!weir_size_add(local, l->args[i].size, &local))
 			local = SIZE_MAX;
 	}
 	if (local > d->identity.local_memory)
 		return weir_fail(EINVAL,
-			"kernel %s of kernels/%s: the launch %s asks for %zu bytes of local memory, %s has %llu",
+			"kernel %s of kernels/%s: the launch %s asks for %zu bytes of local "
+			"memory, %s has %llu",
 			l->kernel, l->program->file, l->label, local, d->base.info.name,
 			(unsigned long long)d->identity.local_memory);
 	return 0;
@@ -82,8 +88,8 @@ static struct weir_npu_arg encode_arg(const struct weir_arg *arg)
 }
 
 /* args_at: byte of the argument block in the plan's buffer. */
-static int bind_launch(
-	struct npu_device *d, const struct weir_launch *l, struct npu_plan *bound, size_t i, size_t args_at)
+static int bind_launch(struct npu_device *d, const struct weir_launch *l, struct npu_plan *bound,
+	size_t i, size_t args_at)
 {
 	const struct npu_program *program = l->program->built;
 	const struct weir_npu_kernel *kernel = find_kernel(program, l->kernel);
@@ -152,8 +158,8 @@ void npu_plan_unbind(struct weir_plan *plan)
 /* ---- running ------------------------------------------------------------- */
 
 /* Packets get the places of their time stamps. */
-static void stamp(
-	struct npu_device *d, const struct weir_plan *plan, size_t at, size_t count, unsigned tokens)
+static void stamp(struct npu_device *d, const struct weir_plan *plan, size_t at, size_t count,
+	unsigned tokens)
 {
 	for (size_t i = 0; i < count; i++) {
 		npu_slot(d, i)->stamp = d->stamps.addr + d->n_timed * sizeof(struct npu_stamp);
@@ -173,8 +179,8 @@ static void copy_packets(struct npu_device *d, const struct weir_npu_packet *pac
 		memcpy(d->slots, packets + first, (count - first) * sizeof(*packets));
 }
 
-static int run_part(
-	struct npu_device *d, const struct weir_plan *plan, size_t at, size_t count, unsigned tokens)
+static int run_part(struct npu_device *d, const struct weir_plan *plan, size_t at, size_t count,
+	unsigned tokens)
 {
 	const struct npu_plan *bound = plan->bound;
 	int err = npu_reserve(d, count);

@@ -20,7 +20,8 @@ static int make_buffer(struct npu_device *d, struct build *b, size_t kernels)
 	size_t size;
 	int err;
 
-	b->report_size = sizeof(struct weir_npu_report) + kernels * sizeof(struct weir_npu_kernel) + LOG_ROOM;
+	b->report_size = sizeof(struct weir_npu_report) + kernels * sizeof(struct weir_npu_kernel) +
+			 LOG_ROOM;
 	b->options_at = weir_align_up(b->source_size, 64);
 	b->report_at = b->options_at + weir_align_up(b->options_size, 64);
 	if (!weir_size_add(b->report_at, b->report_size, &size))
@@ -79,7 +80,8 @@ static const char *result_text(uint32_t result)
 	}
 }
 
-static int fail_build(const struct npu_device *d, const struct build *b, const struct weir_npu_report *r)
+static int fail_build(
+	const struct npu_device *d, const struct build *b, const struct weir_npu_report *r)
 {
 	const char *text = (const char *)b->bo.map + b->report_at + sizeof(*r);
 	size_t room = b->report_size - sizeof(*r), size = WEIR_MIN((size_t)r->log_size, room);
@@ -89,8 +91,8 @@ static int fail_build(const struct npu_device *d, const struct build *b, const s
 	if (log)
 		weir_log_cut(log);
 	err = weir_fail(r->result == WEIR_NPU_BUILD_RESOURCE ? ENOMEM : EIO,
-		"kernels/%s does not build for %s: %s%s%s", b->name, d->base.info.name, result_text(r->result),
-		log && *log ? "\n" : "", log ? log : "");
+		"kernels/%s does not build for %s: %s%s%s", b->name, d->base.info.name,
+		result_text(r->result), log && *log ? "\n" : "", log ? log : "");
 	free(log);
 	return err;
 }
@@ -107,7 +109,8 @@ static int read_kernels(const struct npu_device *d, const struct build *b, struc
 		return fail_build(d, b, &r);
 	}
 	if (r.kernels > (b->report_size - sizeof(r)) / sizeof(*p->kernels))
-		return weir_fail(EIO, "kernels/%s: %s reports %u kernels, more than its report holds", b->name,
+		return weir_fail(EIO,
+			"kernels/%s: %s reports %u kernels, more than its report holds", b->name,
 			d->base.info.name, r.kernels);
 	p->kernels = calloc(r.kernels + 1, sizeof(*p->kernels));
 	if (!p->kernels)
@@ -139,8 +142,8 @@ static int find_id(struct npu_device *d, uint32_t *id)
 		*id = i;
 		return 0;
 	}
-	return weir_fail(ENOSPC, "%s: it holds %u programs and has no room for more", d->base.info.name,
-		d->identity.max_programs);
+	return weir_fail(ENOSPC, "%s: it holds %u programs and has no room for more",
+		d->base.info.name, d->identity.max_programs);
 }
 
 int npu_program_build(weir_device *dev, const char *source, size_t size, const char *options,

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A user-mode queue: packets go out by a store to the doorbell, and come back in the status page. */
+/* A user-mode queue: packets go out by a store to the doorbell, and come back in the status page.
+ */
 #include <sys/mman.h>
 #include <time.h>
 
 #include "device/npu.h"
 
 /*
- * How long a wait looks at the status page before it sleeps: longer than a token takes, so that decoding does no
- * system call. After a wait that took longer than that (a prompt, a sleeping device) it would be for nothing, and
- * the next wait only looks for a moment. Measured in looks at open: a clock may cost a system call itself.
+ * How long a wait looks at the status page before it sleeps: longer than a token takes, so that
+ * decoding does no system call. After a wait that took longer than that (a prompt, a sleeping
+ * device) it would be for nothing, and the next wait only looks for a moment. Measured in looks at
+ * open: a clock may cost a system call itself.
  */
 #define SPIN_LONG_US 50000
 #define SPIN_SHORT_US 100
@@ -71,8 +73,8 @@ static void describe_packet(const struct npu_device *d, uint64_t seq, char *out,
 	snprintf(out, size, "packet %llu", (unsigned long long)seq);
 }
 
-static void describe_fault(const struct npu_device *d, const struct drm_weir_queue_state *s, char *out,
-	size_t size)
+static void describe_fault(
+	const struct npu_device *d, const struct drm_weir_queue_state *s, char *out, size_t size)
 {
 	unsigned long long where = s->fault_addr;
 
@@ -90,7 +92,8 @@ static void describe_fault(const struct npu_device *d, const struct drm_weir_que
 		snprintf(out, size, "the address 0x%llx is in no buffer", where);
 		return;
 	case WEIR_NPU_FAULT_EXECUTION:
-		snprintf(out, size, "the kernel broke off (an illegal instruction, a division, or the like)");
+		snprintf(out, size,
+			"the kernel broke off (an illegal instruction, a division, or the like)");
 		return;
 	case WEIR_NPU_FAULT_DOORBELL:
 		snprintf(out, size, "the doorbell published a number that makes no sense");
@@ -130,17 +133,20 @@ static int fail(struct npu_device *d)
 
 	d->failed = true;
 	if (!weir_drm_here(d->base.drm)) {
-		snprintf(d->failure, sizeof(d->failure), "this process is a fork of the one that opened it");
+		snprintf(d->failure, sizeof(d->failure),
+			"this process is a fork of the one that opened it");
 		return npu_check(d);
 	}
 	read_state(d, &s);
 	if (s.state == WEIR_NPU_QUEUE_GUILTY) {
 		describe_packet(d, s.error_seq, packet, sizeof(packet));
 		describe_fault(d, &s, fault, sizeof(fault));
-		snprintf(d->failure, sizeof(d->failure), "submitted work failed: %s: %s", packet, fault);
+		snprintf(d->failure, sizeof(d->failure), "submitted work failed: %s: %s", packet,
+			fault);
 	} else if (s.state == WEIR_NPU_QUEUE_INNOCENT) {
 		snprintf(d->failure, sizeof(d->failure),
-			"submitted work was lost by a fault that was not its own: close the device and open it "
+			"submitted work was lost by a fault that was not its own: close the device "
+			"and open it "
 			"again");
 	} else {
 		snprintf(d->failure, sizeof(d->failure),
@@ -230,7 +236,8 @@ int npu_reserve(struct npu_device *d, size_t count)
 	retire(d);
 	if (d->n_runs == NPU_RUNS && npu_wait_for(d, d->runs[d->first_run].end) < 0)
 		return fail(d);
-	/* A slot is free once its packet was fetched; the ioctl waits for it to be done, which comes later. */
+	/* A slot is free once its packet was fetched; the ioctl waits for it to be done, which
+	 * comes later. */
 	if (end > NPU_RING_PACKETS && LOAD(d->status->read_index) < end - NPU_RING_PACKETS &&
 		npu_wait_for(d, end - NPU_RING_PACKETS) < 0)
 		return fail(d);
@@ -264,7 +271,8 @@ int npu_submit(struct npu_device *d, const struct weir_npu_packet *packet, const
 	return npu_publish(d, 1, (struct npu_run){.what = what});
 }
 
-void npu_packet(struct weir_npu_packet *packet, enum weir_npu_packet_type type, const void *body, size_t size)
+void npu_packet(struct weir_npu_packet *packet, enum weir_npu_packet_type type, const void *body,
+	size_t size)
 {
 	memset(packet, 0, sizeof(*packet));
 	packet->type = (uint8_t)type;
@@ -274,7 +282,8 @@ void npu_packet(struct weir_npu_packet *packet, enum weir_npu_packet_type type, 
 
 /* ---- opening ------------------------------------------------------------- */
 
-/* How many looks fit a time: the fastest of some samples, as other programs only make one slower. */
+/* How many looks fit a time: the fastest of some samples, as other programs only make one slower.
+ */
 static void measure_looks(struct npu_device *d)
 {
 	double best = 1, start, took;
@@ -297,7 +306,8 @@ static int map_pages(struct npu_device *d, const struct drm_weir_queue_create *q
 	void *map;
 	int err;
 
-	err = weir_drm_map(drm, q->doorbell_offset, drm->info.doorbell_stride, PROT_READ | PROT_WRITE, &map);
+	err = weir_drm_map(
+		drm, q->doorbell_offset, drm->info.doorbell_stride, PROT_READ | PROT_WRITE, &map);
 	if (err < 0)
 		return weir_drm_fail(drm, err, "cannot map a doorbell");
 	d->doorbell = map;
@@ -330,7 +340,8 @@ int npu_queue_open(struct npu_device *d)
 	err = weir_drm_ioctl(drm, DRM_IOCTL_WEIR_QUEUE_CREATE, &q);
 	if (err == -ENOSPC)
 		return weir_fail(ENOSPC,
-			"%s: all queues of the NPU are taken (other processes that run on it have to end)",
+			"%s: all queues of the NPU are taken (other processes that run on it have "
+			"to end)",
 			drm->path);
 	if (err < 0)
 		return weir_drm_fail(drm, err, "cannot make a queue");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Provider weir: buffers of the kernel module weir, of the NPU's own node or of the buffer manager's. */
+/* Provider weir: buffers of the kernel module weir, of the NPU's own node or of the buffer
+ * manager's. */
 #include "device/backend.h"
 
 /* One file a device, shared by all its buffers. */

@@ -58,7 +58,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	insist(space_init(&worker.space) == 0);
 	play_space = &worker.space;
 	worker.shared = &shared;
-	worker.irq = -1;
 	return 0;
 }
 

@@ -65,7 +65,6 @@ struct process *process_start(unsigned ctx, const struct worker_settings *settin
 	p->shared->executing = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		goto error;
-	/* A worker that main must wait for may itself block: only main's end does not. */
 	p->pid = fork();
 	if (p->pid < 0)
 		goto error;

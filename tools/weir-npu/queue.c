@@ -30,13 +30,12 @@ static void count(uint64_t *counter)
 
 static void raise_interrupt(struct worker *w)
 {
-	int fd = __atomic_load_n(&w->irq, __ATOMIC_ACQUIRE);
 	const uint64_t one = 1;
 
-	if (fd < 0)
+	if (!__atomic_load_n(&w->irq_on, __ATOMIC_ACQUIRE))
 		return;
 	/* It can only fail by a full counter, and then the interrupt is pending already. */
-	if (write(fd, &one, sizeof(one)) == sizeof(one))
+	if (write(w->irq, &one, sizeof(one)) == sizeof(one))
 		__atomic_fetch_add(&w->shared->interrupts, 1, __ATOMIC_RELAXED);
 }
 

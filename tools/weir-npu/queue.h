@@ -50,8 +50,10 @@ struct worker {
 	struct weir_npu_identity identity;
 	struct space space;
 	struct exec *exec;
-	int irq;		   /* eventfd, -1: none; atomic */
-	uint64_t launches;	   /* of the context, for faults to a test's order */
+	int irq;	   /* eventfd to raise: a number that stays */
+	int no_irq;	   /* eventfd that nobody reads: irq is a copy of it while main gave none */
+	bool irq_on;	   /* main gave one; atomic */
+	uint64_t launches; /* of the context, for faults to a test's order */
 	struct npu_queue *current; /* in execution; for the fault handlers */
 
 	pthread_mutex_t lock;

@@ -52,12 +52,12 @@ static int cache_folder(char *path, size_t size)
 		length = snprintf(path, size, "%s/weir-npu", xdg);
 	else if (home && *home == '/')
 		length = snprintf(path, size, "%s/.cache/weir-npu", home);
-	else
-		length = snprintf(path, size, "/tmp/weir-npu-%u", (unsigned)getuid());
+	else /* a folder that others can make is no place for machine code */
+		return -ENOENT;
 	return length > 0 && (size_t)length < size ? 0 : -ENAMETOOLONG;
 }
 
-int sandbox_environment(void)
+int sandbox_environment(int ctx)
 {
 	static const char *const noise[] = {"POCL_DEBUG", "POCL_VERBOSE",
 		"POCL_LEAVE_KERNEL_COMPILER_TEMP_FILES", "POCL_TRACING", "LD_DEBUG"};
@@ -66,8 +66,13 @@ int sandbox_environment(void)
 
 	if (!err)
 		err = make_folders(path);
-	if (err)
+	if (err) {
+		npu_log(ctx,
+			"no folder for compiled kernels by POCL_CACHE_DIR, XDG_CACHE_HOME or HOME: "
+			"%s",
+			strerror(-err));
 		return err;
+	}
 	for (size_t i = 0; i < COUNT(noise); i++)
 		unsetenv(noise[i]);
 	if (setenv("POCL_CACHE_DIR", path, 1) || setenv("TMPDIR", path, 1))
@@ -170,6 +175,11 @@ static int allow_paths(int ruleset, uint64_t handled)
 		err = allow_path(ruleset, execute[i], LL_READ_FILE | LL_EXECUTE);
 	if (!err)
 		err = allow_path(ruleset, "/dev/null", LL_READ_FILE | LL_WRITE_FILE);
+	/*
+	 * Shared with the other workers, for what one context compiled serves all. So contexts are
+	 * kept apart by this only as far as their kernels are compiled OpenCL C and no machine code
+	 * in it.
+	 */
 	if (!err)
 		err = allow_path(ruleset, getenv("POCL_CACHE_DIR"), handled & ~LL_EXECUTE);
 	return err;
@@ -352,10 +362,7 @@ static const char *const deadly[] = {
 	"ioperm",
 };
 
-/*
- * Names that this libseccomp or this machine does not know cannot be called there either, or are
- * unknown to the filter and so absent.
- */
+/* What has no number of its own, here or in this libseccomp, cannot be called or is absent. */
 static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *names, size_t count)
 {
 	int err = 0;
@@ -363,7 +370,7 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *n
 	for (size_t i = 0; !err && i < count; i++) {
 		int number = seccomp_syscall_resolve_name(names[i]);
 
-		if (number != __NR_SCMP_ERROR)
+		if (number >= 0)
 			err = seccomp_rule_add(filter, action, number, 0);
 	}
 	return err;

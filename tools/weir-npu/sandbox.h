@@ -3,8 +3,11 @@
 #ifndef WEIR_NPU_SANDBOX_H
 #define WEIR_NPU_SANDBOX_H
 
-/* The folder of compiled kernels, made if need be: POCL_CACHE_DIR is set to it. 0 or -errno. */
-int sandbox_environment(void);
+/*
+ * The folder of compiled kernels, made if need be: POCL_CACHE_DIR is set to it. 0 or -errno with a
+ * line in the log.
+ */
+int sandbox_environment(int ctx);
 
 /*
  * For the calling process, which has one thread yet, and all that it starts. 0 or -errno with a

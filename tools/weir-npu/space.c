@@ -184,7 +184,7 @@ int space_unmap(struct space *s, uint64_t addr, uint64_t size)
 	err = reserve(s);
 	if (!err) {
 		cut(s, addr, addr + size);
-		s->generation++;
+		__atomic_store_n(&s->generation, s->generation + 1, __ATOMIC_RELEASE);
 		err = place(s, addr, size, PROT_NONE, -1, 0);
 	}
 	pthread_mutex_unlock(&s->lock);

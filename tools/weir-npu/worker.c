@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -126,23 +127,21 @@ static int end_queue(struct worker *w, uint32_t id)
 /* ---- commands ------------------------------------------------------------------ */
 
 /*
- * Takes the fd from fds. The executing thread may be about to write to the old one: that one
- * stays its number.
+ * Another thread may be about to write to the old one: the number stays and is never another file,
+ * which could be guest memory.
  */
-static int set_irq(struct worker *w, int *fds)
+static int set_irq(struct worker *w, int fd)
 {
-	int old = w->irq;
-
-	if (fds[0] >= 0 && old >= 0)
-		return dup2(fds[0], old) < 0 ? -errno : 0;
-	__atomic_store_n(&w->irq, fds[0], __ATOMIC_RELEASE);
-	fds[0] = -1;
-	if (old >= 0)
-		close(old);
+	if (fd < 0)
+		__atomic_store_n(&w->irq_on, false, __ATOMIC_RELEASE);
+	if (dup2(fd < 0 ? w->no_irq : fd, w->irq) < 0)
+		return -errno;
+	if (fd >= 0)
+		__atomic_store_n(&w->irq_on, true, __ATOMIC_RELEASE);
 	return 0;
 }
 
-static int serve(struct worker *w, const struct worker_command *c, int *fds)
+static int serve(struct worker *w, const struct worker_command *c, const int *fds)
 {
 	switch (c->op) {
 	case WORKER_MAP:
@@ -157,7 +156,7 @@ static int serve(struct worker *w, const struct worker_command *c, int *fds)
 		schedule_kick(w);
 		return 0;
 	case WORKER_IRQ:
-		return set_irq(w, fds);
+		return set_irq(w, fds[0]);
 	case WORKER_PAUSE:
 		schedule_pause(w);
 		return 0;
@@ -248,10 +247,14 @@ static int set_up(struct worker *w)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	err = sandbox_environment();
-	if (err) {
-		npu_log(ctx, "no folder for compiled kernels: %s", strerror(-err));
+	err = sandbox_environment(ctx);
+	if (err)
 		return err;
+	w->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->no_irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->irq < 0 || w->no_irq < 0) {
+		npu_log(ctx, "no eventfd: %s", strerror(errno));
+		return -1;
 	}
 	err = space_init(&w->space);
 	if (err) {
@@ -263,7 +266,7 @@ static int set_up(struct worker *w)
 
 void worker_main(int socket, struct worker_shared *shared, const struct worker_settings *settings)
 {
-	static struct worker worker = {.irq = -1};
+	static struct worker worker;
 	struct worker *w = &worker;
 	pthread_t thread;
 
@@ -287,7 +290,7 @@ static int send_identity(const struct worker_settings *settings, int fd)
 	static struct weir_npu_identity identity;
 	static struct space none;
 
-	if (sandbox_environment() || !exec_open(settings, &none, &identity))
+	if (sandbox_environment(-1) || !exec_open(settings, &none, &identity))
 		return 1;
 	return write(fd, &identity, sizeof(identity)) == sizeof(identity) ? 0 : 1;
 }
