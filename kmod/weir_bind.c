@@ -43,11 +43,7 @@ static struct device *weir_vm_dev(struct weir_vm *vm)
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
-/*
- * What the device puts on the bus for the first size bytes of sgt, neighbours merged: how many runs
- * there are, written to out if it is there. -EINVAL when they are not whole pages of the device.
- */
-static int weir_segments_of(struct sg_table *sgt, u64 size, struct weir_npu_segment *out)
+int weir_segments_of(struct sg_table *sgt, u64 size, struct weir_npu_segment *out)
 {
 	struct scatterlist *sg;
 	u64 end = 0;

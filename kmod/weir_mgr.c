@@ -50,7 +50,7 @@ static const struct of_device_id weir_mgr_of_match[] = {
 };
 MODULE_DEVICE_TABLE(of, weir_mgr_of_match);
 
-struct platform_driver weir_mgr_driver = {
+static struct platform_driver weir_mgr_driver = {
 	.driver = {
 		.name = WEIR_NAME,
 		.of_match_table = weir_mgr_of_match,

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The NPU by its registers: life and death, the admin ring, start, pause and sleep. */
 
+#include <linux/dma-fence.h>
 #include <linux/iopoll.h>
+#include <linux/ktime.h>
 #include <linux/pm_runtime.h>
 
 #include <drm/drm_print.h>
 
 #include "weir.h"
+#include "weir_trace.h"
 
 /* A command may have to start a process of the device model: seconds on a busy machine. */
 #define WEIR_ADMIN_MS		10000
@@ -200,6 +203,7 @@ static int weir_npu_post(struct weir_npu *npu, const struct weir_npu_admin *comm
 int weir_npu_command(struct weir_npu *npu, const struct weir_npu_admin *command)
 {
 	int life = READ_ONCE(npu->life);
+	ktime_t begin;
 	int ret;
 
 	lockdep_assert_held(&npu->reset_sem);
@@ -211,8 +215,10 @@ int weir_npu_command(struct weir_npu *npu, const struct weir_npu_admin *command)
 		return -ENODEV;
 	}
 	mutex_lock(&npu->admin_lock);
+	begin = ktime_get();
 	ret = weir_npu_post(npu, command);
 	mutex_unlock(&npu->admin_lock);
+	trace_weir_command(command, ret, ktime_to_ns(ktime_sub(ktime_get(), begin)));
 	weir_npu_power_put(npu);
 	return ret;
 }
@@ -318,6 +324,8 @@ void weir_npu_sleep(struct weir_npu *npu)
 
 void weir_npu_wake(struct weir_npu *npu)
 {
+	bool signalling = dma_fence_begin_signalling();
+
 	down_write(&npu->reset_sem);
 	if (READ_ONCE(npu->life) == WEIR_NPU_SUSPENDED) {
 		if (npu->lost || !weir_npu_kept_state(npu)) {
@@ -328,6 +336,7 @@ void weir_npu_wake(struct weir_npu *npu)
 		}
 	}
 	up_write(&npu->reset_sem);
+	dma_fence_end_signalling(signalling);
 }
 
 int weir_npu_doze(struct weir_npu *npu)

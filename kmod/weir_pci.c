@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The PCI binding: how the NPU is found, interrupts, power states, and how it leaves. */
 
+#include <linux/dma-fence.h>
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/log2.h>
@@ -298,12 +299,19 @@ static void weir_npu_unplug(struct weir_npu *npu)
 {
 	struct weir_queue *queue;
 	struct weir_vm *vm;
+	bool signalling;
+
+	/* Fences are signalled here, and what frees memory does not belong to that. */
+	signalling = dma_fence_begin_signalling();
+	down_write(&npu->reset_sem);
+	list_for_each_entry(queue, &npu->queues, node)
+		weir_queue_kill(queue, WEIR_NPU_QUEUE_GONE, WEIR_NPU_FAULT_LOST);
+	up_write(&npu->reset_sem);
+	dma_fence_end_signalling(signalling);
 
 	down_write(&npu->reset_sem);
-	list_for_each_entry(queue, &npu->queues, node) {
-		weir_queue_kill(queue, WEIR_NPU_QUEUE_GONE, WEIR_NPU_FAULT_LOST);
+	list_for_each_entry(queue, &npu->queues, node)
 		weir_queue_unplug(queue);
-	}
 	list_for_each_entry(vm, &npu->vms, node)
 		weir_vm_unplug(vm);
 	up_write(&npu->reset_sem);

@@ -142,21 +142,6 @@ struct dma_buf *weir_prime_export(struct drm_gem_object *obj, int flags)
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
-/* An NPU counts in pages of its own: every run has to be made of them, and all of them be there. */
-static bool weir_prime_suits(struct weir_bo *bo)
-{
-	struct scatterlist *sg;
-	unsigned int i;
-	u64 sum = 0;
-
-	for_each_sgtable_dma_sg(bo->sgt, sg, i) {
-		if ((sg_dma_address(sg) | sg_dma_len(sg)) % WEIR_NPU_PAGE)
-			return false;
-		sum += sg_dma_len(sg);
-	}
-	return sum >= bo->base.size;
-}
-
 static int weir_prime_attach(struct weir_bo *bo)
 {
 	struct dma_buf_attachment *attach;
@@ -173,7 +158,7 @@ static int weir_prime_attach(struct weir_bo *bo)
 	/* From here on freeing the buffer undoes it all. */
 	bo->attach = attach;
 	bo->sgt = sgt;
-	return weir_prime_suits(bo) ? 0 : -EINVAL;
+	return 0;
 }
 
 /*

@@ -147,6 +147,7 @@ static bool queue_look(struct weir_queue *queue)
 {
 	u64 completed = weir_queue_completed(queue);
 	u64 read = weir_queue_read_index(queue);
+	bool was_busy = queue->busy;
 	bool asleep, waiting;
 
 	lockdep_assert_held(&queue->lock);
@@ -166,7 +167,7 @@ static bool queue_look(struct weir_queue *queue)
 	}
 	waiting = queue->queue_class == WEIR_QUEUE_LONG_RUNNING &&
 		  READ_ONCE(queue->status->waiting);
-	if (!queue->busy || waiting || completed != queue->seen_completed ||
+	if (!queue->busy || !was_busy || waiting || completed != queue->seen_completed ||
 	    read != queue->seen_read) {
 		queue->seen_completed = completed;
 		queue->seen_read = read;
@@ -183,16 +184,28 @@ static bool queue_look(struct weir_queue *queue)
 	return true;
 }
 
-/* Does the device work for others that this queue may be waiting for? */
-static bool others_move(struct weir_queue *queue, bool fetched)
+/* Packets were fetched that are not done. */
+static bool queue_executes(struct weir_queue *queue)
+{
+	return queue->seen_read > queue->seen_completed;
+}
+
+/*
+ * Does the device work for others that this queue may be waiting for? What was fetched waits for
+ * its own context alone, and only while that moves. What was not may wait for anything, even for
+ * one that hangs, whose turn comes first.
+ */
+static bool waits_for_others(struct weir_queue *queue)
 {
 	struct weir_queue *other;
+	bool moves;
 
 	list_for_each_entry(other, &queue->npu->queues, node) {
-		/* What was fetched waits for its own context alone. */
-		if (other == queue || !other->busy || (fetched && other->vm != queue->vm))
+		if (other == queue || !other->busy)
 			continue;
-		if (time_before(jiffies, other->seen_at + hang_limit()))
+		moves = time_before(jiffies, other->seen_at + hang_limit());
+		if (queue_executes(queue) ? moves && other->vm == queue->vm :
+					    moves || queue_executes(other))
 			return true;
 	}
 	return false;
@@ -200,12 +213,11 @@ static bool others_move(struct weir_queue *queue, bool fetched)
 
 static bool queue_hangs(struct weir_queue *queue)
 {
-	bool fetched = queue->seen_read > queue->seen_completed;
 	unsigned long stood = jiffies - queue->seen_at;
 
 	if (!queue->awake || !queue->busy || queue->dead || stood < hang_limit())
 		return false;
-	return stood >= PATIENCE * hang_limit() || !others_move(queue, fetched);
+	return stood >= PATIENCE * hang_limit() || !waits_for_others(queue);
 }
 
 /* Looks at all queues: whether any is awake, and the one that hangs for the longest time. */
@@ -255,11 +267,11 @@ static void end_hung(struct weir_npu *npu, struct weir_queue *queue)
 	u64 published;
 
 	published = weir_queue_published(queue);
-	if (queue->seen_read == queue->seen_completed && published >= queue->fenced) {
+	if (!queue_executes(queue) && published >= queue->fenced) {
 		/* The device never took a packet: nothing that the queue could do about it. */
 		state = WEIR_NPU_QUEUE_INNOCENT;
 		code = WEIR_NPU_FAULT_LOST;
-	} else if (queue->seen_read == queue->seen_completed) {
+	} else if (!queue_executes(queue)) {
 		/* Packets that a fence was made for were taken back. */
 		code = WEIR_NPU_FAULT_DOORBELL;
 	}
@@ -283,25 +295,36 @@ static void watch_work(struct work_struct *work)
 {
 	struct weir_npu *npu = container_of(to_delayed_work(work), struct weir_npu, watch);
 	struct weir_queue *hung;
-	bool again = true;
 	bool signalling;
+	bool again;
+	int power;
 	int life;
 
-	life = READ_ONCE(npu->life);
-	if (life == WEIR_NPU_REMOVED)
+	/*
+	 * Awake queues hold power. Where nobody does there is nothing to look at, and to wake the
+	 * device would allocate memory, which no fence may wait for.
+	 */
+	power = pm_runtime_get_if_in_use(&npu->pdev->dev);
+	if (!power)
 		return;
 	signalling = dma_fence_begin_signalling();
+	down_read(&npu->reset_sem);
+	life = READ_ONCE(npu->life);
+	again = life != WEIR_NPU_REMOVED;
 	/* A device that is asleep or failed is for others to bring back. */
-	if (life == WEIR_NPU_RUNNING && !weir_npu_down_read(npu)) {
+	if (life == WEIR_NPU_RUNNING) {
 		weir_npu_check(npu);	/* a device that died raises no interrupt */
 		again = watch_queues(npu, &hung);
 		if (hung) {
 			end_hung(npu, hung);
 			weir_queue_put(hung);
 		}
-		weir_npu_up_read(npu);
 	}
+	up_read(&npu->reset_sem);
 	dma_fence_end_signalling(signalling);
+	/* Without power management, and while it is off, there was none to take. */
+	if (power > 0)
+		weir_npu_power_put(npu);
 	if (again)
 		queue_delayed_work(npu->wq, &npu->watch, watch_period());
 }

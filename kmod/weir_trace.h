@@ -26,7 +26,8 @@ DECLARE_EVENT_CLASS(weir_queue,
 				   __entry->packets = 1u << queue->order;
 		    ),
 		    TP_printk("pid=%d queue=%u hw=%d class=%s packets=%u", __entry->pid,
-			      __entry->id, __entry->hw, __entry->queue_class ? "long-running" : "fenced",
+			      __entry->id, __entry->hw,
+			      __entry->queue_class ? "long-running" : "fenced",
 			      __entry->packets)
 );
 
