@@ -342,6 +342,8 @@ enum weir_npu_fault {
  * A process that has rung the doorbell issues a full memory barrier and looks at need_kick; a
  * device that goes to sleep sets need_kick, issues a full memory barrier and looks at the doorbell
  * once more. So one of both sees the other.
+ * A paused device (RUN 0) leaves need_kick alone: the driver may set it then, and look at the
+ * doorbells itself, before it takes the power away.
  */
 struct weir_npu_status {
 	__u64 completed;

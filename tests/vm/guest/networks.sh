@@ -12,6 +12,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 passed=0
 failed=0
+# The NPU needs no OpenCL here; looking for drivers would load a compiler each time.
+export OCL_ICD_VENDORS=/nonexistent
 
 check() {
 	if [ "$2" -eq 0 ]; then
@@ -44,21 +46,24 @@ check "the story is the golden one" $?
 tail -n 3 "$work/err"
 
 # ---- system calls ----
-# The difference of two runs is what 100 more tokens cost: the text is written, nothing else. A machine that is busy with
-# other things may put the device to sleep in between: so the best of a few tries counts.
+# The difference of two runs is what so many more tokens cost: the text is written, nothing else. On a machine that is busy
+# with other things the device falls asleep in between, or takes longer than a process spins: so there are more tries, the
+# later ones shorter.
 more_calls() {
-	for n in 50 150; do
+	for n in 20 $((20 + $1)); do
 		strace -f -c -o "$work/calls.$n" "$weir" run --device npu -m "$story" -p "" --temp 0 -n $n \
 			>"$work/text.$n" 2>/dev/null || return 1
 		# percent, seconds, microseconds a call, calls, [errors,] name
 		awk '$1 ~ /^[0-9.]+$/ && NF >= 5 && $NF != "total" { print $NF, $4 }' "$work/calls.$n" | sort >"$work/list.$n"
 	done
-	join -a 2 -e 0 -o 0,1.2,2.2 "$work/list.50" "$work/list.150" | awk '$3 != $2 { print $1, $3 - $2 }' >"$work/more"
-	echo "100 more tokens, system calls more: $(tr '\n' ';' <"$work/more")"
-	awk '$1 == "write" { written = $2 } $1 != "write" && $2 > 0 { bad = 1 } END { exit bad || written < 100 }' "$work/more"
+	join -a 2 -e 0 -o 0,1.2,2.2 "$work/list.20" "$work/list.$n" | awk '$3 != $2 { print $1, $3 - $2 }' >"$work/more"
+	echo "$1 more tokens, system calls more: $(tr '\n' ';' <"$work/more")"
+	awk -v n="$1" '$1 == "write" { written = $2 } $1 != "write" && $2 != 0 { bad = 1 } END { exit bad || written < n }' \
+		"$work/more"
 }
 if command -v strace >/dev/null 2>&1; then
-	more_calls || more_calls || more_calls || more_calls
+	more_calls 100 || more_calls 100 || more_calls 100 || more_calls 30 || more_calls 30 ||
+		more_calls 10 || more_calls 10
 	check "a decoded token costs no system call but writing the text" $?
 else
 	echo "skip system calls: no strace"
@@ -89,6 +94,6 @@ if [ -n "${WEIR_TEST_MODEL:-}" ]; then
 	check "it says more than ten words" $?
 fi
 
-"$weir" info 2>&1 | sed 's/^/     /'
+OCL_ICD_VENDORS= "$weir" info 2>&1 | sed 's/^/     /'
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
