@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The NPU's server and QEMU's monitor, for tests/vm/boot and for hook scripts beside a guest.
-# A hook runs in bash with WEIR_VM_WORK (boot's own folder) and WEIR_VM_OUT (/run/out in the guest) and sources this file by
+# A hook runs in bash with WEIR_VM_WORK (boot's own folder) and WEIR_VM_OUT (/run/out in the guest); it begins with
 #     . "$WEIR_VM_HERE/hook.sh"
 # It may wait for files that the guest writes and write files that the guest waits for.
 work=${WEIR_VM_WORK:-${work:-}}

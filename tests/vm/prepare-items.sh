@@ -157,8 +157,8 @@ prepare_sysroot() {
 	ready sysroot-arm64 && return
 	need_disk 700
 	apt_world trixie arm64
-	closure trixie base-files dash bash coreutils grep sed mawk findutils diffutils util-linux procps strace busybox-static \
-		libc6-dev libgcc-14-dev libdrm-dev check ocl-icd-opencl-dev opencl-headers \
+	closure trixie base-files dash bash coreutils grep sed mawk findutils diffutils util-linux procps \
+		strace busybox-static libc6-dev libgcc-14-dev libdrm-dev check ocl-icd-opencl-dev opencl-headers \
 		libpcre2-dev libjson-c-dev libedit-dev
 	unpack "$work/sysroot-arm64"
 	ln -sf mawk "$work/sysroot-arm64/usr/bin/awk"

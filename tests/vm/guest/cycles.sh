@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Loads and unloads weir.ko 100 times (the quick set, and kernels that check every access: 20): nothing may be left of it, and it must come back each time.
+# Loads and unloads weir.ko 100 times (20 in the quick set and on kernels that check every access): nothing may be left
+# of it, and it must come back each time.
 set -u
 module=$WEIR_VM_MODULE
 b=$WEIR_VM_BUSYBOX
