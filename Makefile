@@ -66,7 +66,7 @@ CHECKCL_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/checkcl/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # Objects without a rule that names them would be removed as intermediate.
 .SECONDARY:
-.PHONY: all kmod dkms run check check-vm check-kasan suites drm checkcl fuzz install clean setup setup-check fetch FORCE
+.PHONY: all kmod dkms run check check-vm check-kasan suites drm checkcl fuzz install clean setup setup-check setup-kasan fetch FORCE
 
 all: $O/weir $O/$(SONAME) $O/libweir.a $O/weir-npu
 
@@ -202,6 +202,9 @@ setup:
 setup-check:
 	@tools/setup check
 
+setup-kasan:
+	@tools/setup kasan
+
 fetch: setup
 	@tools/fetch-model
 
@@ -214,7 +217,10 @@ check: setup-check
 	@$(MAKE) --no-print-directory all suites fuzz
 	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/run $O
 
-check-vm check-kasan: setup-check
+check-kasan: setup-kasan
+check-vm: setup-check
+
+check-vm check-kasan:
 	@$(MAKE) --no-print-directory all drm
 	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/vm/run $(if $(filter check-vm,$@),all,kasan) $O
 

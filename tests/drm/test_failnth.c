@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every allocation and every copy that an operation of weir.ko makes fails once: the operation must say so (-ENOMEM or
- * -EFAULT) or do without, and leave nothing behind. The kernel counts down /proc/thread-self/fail-nth.
+ * Every allocation and every copy that an operation of weir.ko makes fails once: the operation must
+ * say so (-ENOMEM or -EFAULT) or do without, and leave nothing behind. The kernel counts down
+ * /proc/thread-self/fail-nth.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #define MOST_FAILURES 2000
 #define BYTES 65536
 
-/* What an operation works on; made anew for each failure by its prepare(), so that nothing is left of the one before. */
+/* What an operation works on; made anew for each failure: nothing is left of the one before. */
 struct bench {
 	int fd;		/* a file of its own */
 	int other;	/* a second file of the same device */
@@ -49,13 +50,14 @@ struct operation {
 static char nodes[8][32];
 static int n_nodes;
 
-/* ---- the switch -------------------------------------------------------------------------------------------------- */
+/* ---- the switch ----------------------------------------------------------------------------- */
 
 static int nth_file = -1;
 
 /*
- * From the next system call on, failure number n happens; 0: none. Reading and writing the count copies bytes too, so
- * either can meet the failure itself: then the count is used up, and once more works.
+ * From the next system call on, failure number n happens; 0: none. Reading and writing the count
+ * copies bytes too, so either can meet the failure itself: then the count is used up, and once more
+ * works.
  */
 static void fail_arm(int n)
 {
@@ -88,7 +90,10 @@ static int knob_write(const char *path, const char *text)
 	return good ? 0 : -1;
 }
 
-/* By default the kernel spares allocations that may sleep, which is what a driver's are, and pages; and logs each failure. */
+/*
+ * By default the kernel spares pages and allocations that may sleep, which is what a driver's are,
+ * and logs each failure.
+ */
 static int fail_setup(void)
 {
 	static const char *const knobs[][2] = {
@@ -115,7 +120,7 @@ static int fail_setup(void)
 	return 0;
 }
 
-/* ---- the device -------------------------------------------------------------------------------------------------- */
+/* ---- the device ----------------------------------------------------------------------------- */
 
 static void nodes_find(void)
 {
@@ -136,7 +141,7 @@ static void nodes_find(void)
 	}
 }
 
-/* ---- preparations ------------------------------------------------------------------------------------------------ */
+/* ---- preparations --------------------------------------------------------------------------- */
 
 static void prepare_nothing(struct bench *b)
 {
@@ -199,13 +204,14 @@ static void prepare_work(struct bench *b)
 	ck_assert_ptr_ne(ring, MAP_FAILED);
 	ring[0] = (struct weir_npu_packet){ .type = WEIR_NPU_PACKET_NOP };
 	munmap(ring, BYTES);
-	b->doorbell = mmap(NULL, b->doorbell_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, b->doorbell_offset);
+	b->doorbell = mmap(NULL, b->doorbell_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
+		b->doorbell_offset);
 	ck_assert_ptr_ne(b->doorbell, MAP_FAILED);
 	__atomic_store_n((uint64_t *)b->doorbell, 1, __ATOMIC_SEQ_CST);
 	ck_assert_int_eq(drmSyncobjCreate(b->fd, 0, &b->syncobj), 0);
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------------------- */
 
 static int act_open(struct bench *b)
 {
@@ -221,7 +227,7 @@ static int act_open(struct bench *b)
 	return b->fd2 < 0 ? -errno : 0;
 }
 
-/* A file that is closed with a buffer, and where there are queues a queue, in it: that cannot fail, only do harm. */
+/* A file that is closed with what is in it: that cannot fail, only do harm. */
 static int act_close(struct bench *b)
 {
 	close(b->fd);
@@ -273,8 +279,12 @@ static int act_info(struct bench *b)
 
 static int act_sync(struct bench *b)
 {
-	struct drm_weir_sync_range range = { .handle = b->handle, .flags = WEIR_SYNC_READ | WEIR_SYNC_WRITE };
-	struct drm_weir_bo_sync sync = { .ranges = (uintptr_t)&range, .count = 1, .stride = sizeof(range) };
+	struct drm_weir_sync_range range = {
+		.handle = b->handle, .flags = WEIR_SYNC_READ | WEIR_SYNC_WRITE,
+	};
+	struct drm_weir_bo_sync sync = {
+		.ranges = (uintptr_t)&range, .count = 1, .stride = sizeof(range),
+	};
 
 	return node_ioctl(b->fd, DRM_IOCTL_WEIR_BO_SYNC, &sync);
 }
@@ -328,7 +338,7 @@ static int act_map_status(struct bench *b)
 	return map_and(b, b->fd, b->status_offset, 4096, PROT_READ);
 }
 
-/* A number that cannot be copied out is lost, its file is not: DRM opens first, then copies. So it is guessed. */
+/* DRM opens the file, then copies its number out: where that fails, the number is guessed. */
 static int act_export(struct bench *b)
 {
 	int next = dup(b->fd);
@@ -389,7 +399,9 @@ static int act_queue_state(struct bench *b)
 
 static int act_queue_fence(struct bench *b)
 {
-	struct drm_weir_queue_fence fence = { .queue = b->queue, .syncobj = b->syncobj, .seq = 1, .point = 1 };
+	struct drm_weir_queue_fence fence = {
+		.queue = b->queue, .syncobj = b->syncobj, .seq = 1, .point = 1,
+	};
 
 	return node_ioctl(b->fd, DRM_IOCTL_WEIR_QUEUE_FENCE, &fence);
 }
@@ -447,7 +459,7 @@ static const struct operation operations[] = {
 };
 #define N_OPERATIONS ((int)(sizeof(operations) / sizeof(operations[0])))
 
-/* ---- the walk ---------------------------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 static void bench_open(struct bench *b, const struct operation *op, const char *path)
 {
@@ -490,7 +502,8 @@ static int meet_failure(const struct operation *op, const char *path, int n)
 	r = op->act(&b);
 	met = fail_disarm();
 	if (met)
-		ck_assert_msg(r == 0 || r == -ENOMEM || r == -EFAULT, "%s, failure %d: %s", op->name, n, strerror(-r));
+		ck_assert_msg(r == 0 || r == -ENOMEM || r == -EFAULT, "%s, failure %d: %s", op->name,
+			n, strerror(-r));
 	else
 		ck_assert_msg(r == 0, "%s without a failure: %s", op->name, strerror(-r));
 	bench_close(&b);
@@ -509,8 +522,9 @@ static void walk(const struct operation *op, const char *path)
 	while (meet_failure(op, path, n))
 		ck_assert_msg(n++ < MOST_FAILURES, "%s: failures without end", op->name);
 	after = node_query(b.fd);
-	ck_assert_msg(before.user_quota_used == after.user_quota_used, "%s: %llu bytes stay charged to the user", op->name,
-		      (unsigned long long)(after.user_quota_used - before.user_quota_used));
+	ck_assert_msg(before.user_quota_used == after.user_quota_used,
+		"%s: %llu bytes stay charged to the user", op->name,
+		(unsigned long long)(after.user_quota_used - before.user_quota_used));
 	ck_assert_msg(before.resets == after.resets, "%s: the device was reset", op->name);
 	printf("fail-nth %s: %d failures met\n", op->name, n - 1);
 	bench_close(&b);

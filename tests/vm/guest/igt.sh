@@ -37,7 +37,8 @@ ended() {
 	sed -nE "s/^(Dynamic subtest|Subtest) ([^ ]+): $1( .*)?\$/\2/p; s/^$1( \(.*)?\$/-/p" "$log"
 }
 
-# Several measure times of 100 ms, which an emulated processor on a busy machine misses: alone, they may try five times more.
+# Several measure times of 100 ms, which an emulated processor on a busy machine misses: they may try five times
+# more, alone.
 passes_alone() {
 	[ "$2" != - ] || return 1
 	for _ in 1 2 3 4 5; do
