@@ -441,7 +441,12 @@ int weir_queue_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file
 		return -EOPNOTSUPP;
 	if (args->pad)
 		return -EINVAL;
-	queue = xa_erase(&wf->queues, args->queue);
+	/* An id that is only reserved stays so: the queue that is being made will be stored there. */
+	xa_lock(&wf->queues);
+	queue = xa_load(&wf->queues, args->queue);
+	if (queue)
+		__xa_erase(&wf->queues, args->queue);
+	xa_unlock(&wf->queues);
 	if (!queue)
 		return -ENOENT;
 	weir_queue_end(queue);
