@@ -12,8 +12,6 @@
 #include "weir.h"
 #include "weir_trace.h"
 
-/* ---- references ---------------------------------------------------------------------------- */
-
 struct weir_queue *weir_queue_get(struct weir_queue *queue)
 {
 	kref_get(&queue->ref);
@@ -273,8 +271,6 @@ void weir_queue_close_all(struct weir_file *wf)
 	}
 }
 
-/* ---- ioctls -------------------------------------------------------------------------------- */
-
 static struct weir_queue *queue_alloc(struct weir_file *wf)
 {
 	struct weir_queue *queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
@@ -417,7 +413,6 @@ int weir_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file 
 		return ret;
 	if (!drm_dev_enter(drm, &index))
 		return -ENODEV;
-	/* Nobody finds the id before the queue is stored there. */
 	ret = xa_alloc(&wf->queues, &id, NULL, XA_LIMIT(1, max), GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		ret = ret == -EBUSY ? -ENOSPC : ret;
