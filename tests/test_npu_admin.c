@@ -406,7 +406,6 @@ int main(void)
 {
 	Suite *s = suite_create("npu_admin");
 	TCase *c = tcase_create("npu_admin");
-	int failed, status;
 
 	tcase_add_test(c, commands);
 	tcase_add_test(c, bad_rings);
@@ -418,10 +417,5 @@ int main(void)
 	tcase_add_test(c, life);
 	suite_add_tcase(s, c);
 	/* One device for all but the last. */
-	vc_start(&vc, NULL);
-	failed = suite_run(s);
-	status = vc_stop(&vc);
-	if (status)
-		printf("weir-npu ended with status %d\n", status);
-	return failed || status;
+	return vc_suite_run(&vc, s, NULL);
 }

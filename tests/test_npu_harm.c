@@ -31,15 +31,6 @@ static void setup(void)
 	bench_program(source, names, KERNELS);
 }
 
-/* A block of its own for each of the last launches. */
-static struct weir_npu_packet run(unsigned kernel, uint32_t groups, uint32_t local,
-	const struct weir_npu_arg *args, uint32_t n)
-{
-	static unsigned next;
-
-	return launch(kernel, groups, local, next++ % 32, args, n);
-}
-
 /* ---- packets ------------------------------------------------------------------------- */
 
 /* A queue that failed is replaced; the worker lives on, with its programs. */
@@ -181,8 +172,8 @@ START_TEST(addresses)
 	must_fault(packet_launch(BENCH_PROGRAM, kernels[FILL], 1, 1, end, 2), bad, end);
 	must_fault(packet_launch(BENCH_PROGRAM, kernels[FILL], 1, 1, end - 16, 2), bad, end);
 	must_fault(
-		run(FILL, 1, 1, (struct weir_npu_arg[]){arg_buffer(end), arg_int(1)}, 2), bad, end);
-	must_fault(run(FILL, 1, 1, (struct weir_npu_arg[]){arg_buffer(0), arg_int(1)}, 2), bad, 0);
+		launch_next(FILL, 1, 1, (struct weir_npu_arg[]){arg_buffer(end), arg_int(1)}, 2), bad, end);
+	must_fault(launch_next(FILL, 1, 1, (struct weir_npu_arg[]){arg_buffer(0), arg_int(1)}, 2), bad, 0);
 	memcpy(text.body, &l, sizeof(l));
 	must_fault(WITH(text, p.body[23] = 1), bad, end); /* code_size */
 	must_fault(WITH(text, p.body[15] = 1), bad, l.code + ((uint64_t)1 << 56));
@@ -227,30 +218,30 @@ START_TEST(arguments)
 
 	renew_ring();
 #define ARGS(...) ((struct weir_npu_arg[]){__VA_ARGS__})
-	must_fault(run(FILL, 1, 1, ARGS(to), 1), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, v, v), 3), bad, 2);
-	must_fault(run(FILL, 1, 1, NULL, 0), bad, 0);
-	must_fault(run(FILL, 1, 1, ARGS(v, v), 2), bad, 0);
-	must_fault(run(FILL, 1, 1, ARGS(to, to), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, arg_local(4)), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {0, 0, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {4, 4, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 3, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 8, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 0, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 1 << 30, 0}), 2), bad, 1);
-	must_fault(run(FILL, 1, 1, ARGS({WEIR_NPU_ARG_BUFFER, 8, data.addr}, v), 2), bad, 0);
-	must_fault(run(FILL, 1, 1, ARGS(arg_buffer(data.addr + 4), v), 2), bad, 0);
-	must_fault(run(SHARED, 1, 1, ARGS(to, arg_local(0)), 2), bad, 1);
-	must_fault(run(SHARED, 1, 1, ARGS(to, arg_local(UINT64_MAX)), 2), bad, 1);
-	must_fault(run(SHARED, 1, 1, ARGS(to, arg_local((uint64_t)1 << 40)), 2), bad, 1);
-	must_fault(run(SHARED, 1, 1, ARGS(to, {WEIR_NPU_ARG_LOCAL, 1, 64}), 2), bad, 1);
-	must_fault(run(SHARED, 1, 1, ARGS(to, to), 2), bad, 1);
-	must_fault(run(PICTURE, 1, 1, ARGS(to, v, to), 3), bad, 0);
-	must_fault(run(WIDE, 1, 1, ARGS(to, v), 2), bad, 1);
-	must_fault(run(EIGHT, 1, 4, ARGS(to), 1), WEIR_NPU_FAULT_PACKET, FIELD(launch, local));
+	must_fault(launch_next(FILL, 1, 1, ARGS(to), 1), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, v, v), 3), bad, 2);
+	must_fault(launch_next(FILL, 1, 1, NULL, 0), bad, 0);
+	must_fault(launch_next(FILL, 1, 1, ARGS(v, v), 2), bad, 0);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, to), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, arg_local(4)), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {0, 0, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {4, 4, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 3, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 8, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 0, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS(to, {WEIR_NPU_ARG_VALUE, 1 << 30, 0}), 2), bad, 1);
+	must_fault(launch_next(FILL, 1, 1, ARGS({WEIR_NPU_ARG_BUFFER, 8, data.addr}, v), 2), bad, 0);
+	must_fault(launch_next(FILL, 1, 1, ARGS(arg_buffer(data.addr + 4), v), 2), bad, 0);
+	must_fault(launch_next(SHARED, 1, 1, ARGS(to, arg_local(0)), 2), bad, 1);
+	must_fault(launch_next(SHARED, 1, 1, ARGS(to, arg_local(UINT64_MAX)), 2), bad, 1);
+	must_fault(launch_next(SHARED, 1, 1, ARGS(to, arg_local((uint64_t)1 << 40)), 2), bad, 1);
+	must_fault(launch_next(SHARED, 1, 1, ARGS(to, {WEIR_NPU_ARG_LOCAL, 1, 64}), 2), bad, 1);
+	must_fault(launch_next(SHARED, 1, 1, ARGS(to, to), 2), bad, 1);
+	must_fault(launch_next(PICTURE, 1, 1, ARGS(to, v, to), 3), bad, 0);
+	must_fault(launch_next(WIDE, 1, 1, ARGS(to, v), 2), bad, 1);
+	must_fault(launch_next(EIGHT, 1, 4, ARGS(to), 1), WEIR_NPU_FAULT_PACKET, FIELD(launch, local));
 	/* The same block after all of that, right at last. */
-	must(run(FILL, 1, 1, ARGS(to, v), 2));
+	must(launch_next(FILL, 1, 1, ARGS(to, v), 2));
 	ck_assert_int_eq(*(int *)data.host, 5);
 }
 END_TEST

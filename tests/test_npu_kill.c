@@ -28,15 +28,6 @@ static void setup(void)
 	bench_program(source, names, KERNELS);
 }
 
-/* A block of its own for each of the last launches. */
-static struct weir_npu_packet run(unsigned kernel, uint32_t groups, uint32_t local,
-	const struct weir_npu_arg *args, uint32_t n)
-{
-	static unsigned next;
-
-	return launch(kernel, groups, local, next++ % 32, args, n);
-}
-
 /* ---- kernels that do harm ------------------------------------------------------------------ */
 
 /* The worker marks the queue and ends. */
@@ -64,15 +55,15 @@ START_TEST(wild_store)
 		arg_buffer(data.addr), {WEIR_NPU_ARG_VALUE, 8, 64 * PAGE / 4 + 5}};
 	uint64_t seq;
 
-	must(run(FILL, 4, 16, good, 2));
-	must(run(AT, 1, 1, (struct weir_npu_arg[]){good[0], {WEIR_NPU_ARG_VALUE, 8, 3}}, 2));
+	must(launch_next(FILL, 4, 16, good, 2));
+	must(launch_next(AT, 1, 1, (struct weir_npu_arg[]){good[0], {WEIR_NPU_ARG_VALUE, 8, 3}}, 2));
 	for (unsigned i = 0; i < 3; i++)
-		push(queue, run(FILL, 4, 16, good, 2));
+		push(queue, launch_next(FILL, 4, 16, good, 2));
 	push(queue, packet_nop());
 	seq = queue->written;
-	push(queue, run(AT, 1, 1, bad, 2));
+	push(queue, launch_next(AT, 1, 1, bad, 2));
 	for (unsigned i = 0; i < 3; i++)
-		push(queue, run(FILL, 4, 16, good, 2));
+		push(queue, launch_next(FILL, 4, 16, good, 2));
 	must_end(WEIR_NPU_FAULT_ADDRESS, data.addr + data.size + 20, seq);
 }
 END_TEST
@@ -85,7 +76,7 @@ START_TEST(outer_store)
 		{WEIR_NPU_ARG_VALUE, 8, -(data.addr / 4) - ((uint64_t)1 << 31)}};
 	uint64_t seq = queue->written;
 
-	push(queue, run(AT, 1, 1, args, 2));
+	push(queue, launch_next(AT, 1, 1, args, 2));
 	must_end(WEIR_NPU_FAULT_ADDRESS, -((uint64_t)1 << 33), seq);
 }
 END_TEST
@@ -95,7 +86,7 @@ START_TEST(read_only_store)
 	struct weir_npu_arg args[] = {arg_buffer(constant.addr), arg_int(1)};
 	uint64_t seq = queue->written;
 
-	push(queue, run(FILL, 1, 1, args, 2));
+	push(queue, launch_next(FILL, 1, 1, args, 2));
 	must_end(WEIR_NPU_FAULT_ADDRESS, constant.addr, seq);
 }
 END_TEST
@@ -106,7 +97,7 @@ START_TEST(far_store)
 	struct weir_npu_arg args[] = {arg_buffer(data.addr), {WEIR_NPU_ARG_VALUE, 8, 0x1230}};
 	uint64_t seq = queue->written;
 
-	push(queue, run(FAR, 1, 1, args, 2));
+	push(queue, launch_next(FAR, 1, 1, args, 2));
 	must_end(WEIR_NPU_FAULT_ADDRESS, 0x1230, seq);
 }
 END_TEST
@@ -117,7 +108,7 @@ START_TEST(division)
 	uint64_t seq = queue->written;
 
 	((int *)data.host)[1] = 5;
-	push(queue, run(DIVIDE, 1, 1, args, 1));
+	push(queue, launch_next(DIVIDE, 1, 1, args, 1));
 	must_end(WEIR_NPU_FAULT_EXECUTION, 0, seq);
 }
 END_TEST
@@ -129,7 +120,7 @@ START_TEST(unmap_under)
 	volatile int *count = (volatile int *)data.host + 1;
 	uint64_t seq = queue->written, end = rig_now() + (uint64_t)RIG_LONG_MS * 1000000;
 
-	push(queue, run(ENDLESS, 1, 1, args, 1));
+	push(queue, launch_next(ENDLESS, 1, 1, args, 1));
 	rig_publish(&rig, queue);
 	while (*count == 0 && rig_now() < end)
 		continue;
@@ -184,7 +175,7 @@ START_TEST(illegal_instruction)
 
 	load_x86();
 	seq = queue->written;
-	push(queue, run(1, 1, 1, (struct weir_npu_arg[]){arg_buffer(data.addr)}, 1));
+	push(queue, launch_next(1, 1, 1, (struct weir_npu_arg[]){arg_buffer(data.addr)}, 1));
 	must_end(WEIR_NPU_FAULT_EXECUTION, 0, seq);
 }
 END_TEST
@@ -195,7 +186,7 @@ static long call(long number, long a, long b, long c)
 	struct weir_npu_arg args[] = {arg_buffer(data.addr),
 		{WEIR_NPU_ARG_VALUE, 8, (uint64_t)number}, {WEIR_NPU_ARG_VALUE, 8, (uint64_t)a},
 		{WEIR_NPU_ARG_VALUE, 8, (uint64_t)b}, {WEIR_NPU_ARG_VALUE, 8, (uint64_t)c}};
-	struct weir_npu_packet p = run(0, 1, 1, args, 5);
+	struct weir_npu_packet p = launch_next(0, 1, 1, args, 5);
 
 	if (!rig_do(&rig, queue, &p))
 		return 1;
@@ -214,7 +205,7 @@ START_TEST(sandbox)
 	must(packet_unload(BENCH_PROGRAM));
 	bench_program("kernel void self(global ulong *o) { o[0] = (ulong)(uintptr_t)o; }",
 		(const char *const[]){"self"}, 1);
-	must(run(0, 1, 1, (struct weir_npu_arg[]){arg_buffer(data.addr)}, 1));
+	must(launch_next(0, 1, 1, (struct weir_npu_arg[]){arg_buffer(data.addr)}, 1));
 	host = out[0];
 	load_x86();
 	strcpy(data.host + 64, "/etc/passwd");
@@ -259,7 +250,7 @@ static void push_fills(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		push(queue,
-			run(FILL, 1, 1,
+			launch_next(FILL, 1, 1,
 				(struct weir_npu_arg[]){arg_buffer(data.addr), arg_int((int)i + 1)},
 				2));
 	rig_publish(&rig, queue);

@@ -477,7 +477,6 @@ int main(void)
 	const char *const args[] = {"--awake-ms", "20", NULL};
 	Suite *s = suite_create("npu_work");
 	TCase *c = tcase_create("npu_work");
-	int failed, status;
 
 	tcase_add_test(c, work);
 	tcase_add_test(c, rebind);
@@ -492,10 +491,5 @@ int main(void)
 	tcase_add_test(c, fault_crash);
 	suite_add_tcase(s, c);
 	/* One device for all but the last, which starts its own. */
-	vc_start(&vc, args);
-	failed = suite_run(s);
-	status = vc_stop(&vc);
-	if (status)
-		printf("weir-npu ended with status %d\n", status);
-	return failed || status;
+	return vc_suite_run(&vc, s, args);
 }

@@ -475,7 +475,6 @@ int main(void)
 {
 	Suite *s = suite_create("vfio_user");
 	TCase *c = tcase_create("vfio_user");
-	int failed, status;
 
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, negotiation);
@@ -490,10 +489,5 @@ int main(void)
 	tcase_add_test(c, framing);
 	suite_add_tcase(s, c);
 	/* One device for all: each test is its next client. */
-	vc_start(&vc, NULL);
-	failed = suite_run(s);
-	status = vc_stop(&vc);
-	if (status)
-		printf("weir-npu ended with status %d\n", status);
-	return failed || status;
+	return vc_suite_run(&vc, s, NULL);
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "suite.h"
 #include "tools/weir-npu/vfio_user.h"
 #include "vfio_client.h"
 
@@ -344,4 +345,16 @@ uint64_t vc_counter(struct vc *c, const char *name)
 	fclose(f);
 	need(false, name);
 	return 0;
+}
+
+int vc_suite_run(struct vc *c, Suite *s, const char *const *args)
+{
+	int failed, status;
+
+	vc_start(c, args);
+	failed = suite_run(s);
+	status = vc_stop(c);
+	if (status)
+		printf("weir-npu ended with status %d\n", status);
+	return failed || status;
 }

@@ -7,6 +7,7 @@
 #ifndef WEIR_TESTS_VFIO_CLIENT_H
 #define WEIR_TESTS_VFIO_CLIENT_H
 
+#include <check.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,8 @@ void vc_program(char *out, size_t size);
 void vc_start(struct vc *c, const char *const *args);
 /* Disconnects and ends it by SIGTERM. Its exit status, or 128 + signal. */
 int vc_stop(struct vc *c);
+/* Runs a suite on one weir-npu, which has to end well too: the program's exit status. */
+int vc_suite_run(struct vc *c, Suite *s, const char *const *args);
 /* The same when it ends by itself. */
 int vc_wait(struct vc *c);
 void vc_connect(struct vc *c);

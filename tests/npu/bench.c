@@ -69,6 +69,14 @@ struct weir_npu_packet launch(unsigned kernel, uint32_t groups, uint32_t local, 
 		BENCH_PROGRAM, kernels[kernel], groups, local, args_buffer.addr + at, n);
 }
 
+struct weir_npu_packet launch_next(unsigned kernel, uint32_t groups, uint32_t local,
+	const struct weir_npu_arg *args, uint32_t n)
+{
+	static unsigned next;
+
+	return launch(kernel, groups, local, next++ % 32, args, n);
+}
+
 void push(struct rig_queue *q, struct weir_npu_packet p)
 {
 	rig_push(&rig, q, &p);

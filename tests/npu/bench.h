@@ -34,6 +34,9 @@ const struct weir_npu_kernel *kernel_of(const struct weir_npu_report *r, const c
 /* Writes the arguments into block number `block`; kernel counts in names. */
 struct weir_npu_packet launch(unsigned kernel, uint32_t groups, uint32_t local, unsigned block,
 	const struct weir_npu_arg *args, uint32_t n);
+/* The same in a block that the last launches do not use. */
+struct weir_npu_packet launch_next(unsigned kernel, uint32_t groups, uint32_t local,
+	const struct weir_npu_arg *args, uint32_t n);
 void push(struct rig_queue *q, struct weir_npu_packet p);
 /* Pushes it and waits until it is done. */
 void must(struct weir_npu_packet p);

@@ -3,26 +3,9 @@
 # weir-npu is killed while a process works on the NPU: the process gets a sentence, and another NPU works at once.
 # vm: quick --hook killed.hook
 set -u
-weir=$WEIR_BIN
-story=${WEIR_TEST_DATA:-../shared/data}/llm/stories260K-f32.gguf
 out=/run/out
-passed=0
-failed=0
 
-check() {
-	if [ "$2" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok   $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1"
-	fi
-}
-
-talk() {
-	"$weir" run --device npu -m "$story" -p "" --temp 0 "$@"
-}
-
+. "${0%/*}/check.inc"
 . "${0%/*}/wait.inc"
 
 bound() {

@@ -10,20 +10,9 @@ story=$data/llm/stories260K-f32.gguf
 golden=$data/llm/stories260K-greedy200.txt
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
+. "${0%/*}/check.inc"
 # The NPU needs no OpenCL here; looking for drivers would load a compiler each time.
 export OCL_ICD_VENDORS=/nonexistent
-
-check() {
-	if [ "$2" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok   $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1"
-	fi
-}
 
 npu() {
 	"$weir" run --device npu "$@"

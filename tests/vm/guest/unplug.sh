@@ -3,27 +3,10 @@
 # The NPU is taken out while a process works on it, and comes back: the process ends with a sentence, not with a hang,
 # and processes that open the NPU anew work as before.
 set -u
-weir=$WEIR_BIN
-story=${WEIR_TEST_DATA:-../shared/data}/llm/stories260K-f32.gguf
 device=$(dirname "$(ls -d /sys/bus/pci/drivers/weir/*:*/drm 2>/dev/null | head -n 1)")
 device=$(realpath "$device")
-passed=0
-failed=0
 
-check() {
-	if [ "$2" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok   $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1"
-	fi
-}
-
-talk() {
-	"$weir" run --device npu -m "$story" -p "" --temp 0 "$@"
-}
-
+. "${0%/*}/check.inc"
 . "${0%/*}/wait.inc"
 
 [ -r "$story" ] || { echo "skip taking the NPU out: no $story"; exit 77; }
