@@ -177,7 +177,7 @@ $O/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
 # OpenCL is played by play_opencl.c.
 NPU_FUZZ_OBJ := $(patsubst %,$O/fuzz-obj/tools/weir-npu/%.o,bound exec program queue ring space)
 $O/fuzz/fuzz_npu_ring: tests/fuzz/fuzz_npu_ring.c $O/fuzz-obj/tests/fuzz/play_opencl.o $(NPU_FUZZ_OBJ) \
-		$O/fuzz-obj/runtime/device/tier.o
+		$O/fuzz-obj/runtime/device/tier.o $O/fuzz-obj/runtime/device/pocl.o
 	@mkdir -p $(@D)
 	$(call say,CLANG)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread

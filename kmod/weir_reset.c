@@ -12,6 +12,9 @@
 /* A queue that stands still only because others of its device work is given so many limits. */
 #define PATIENCE	4
 
+/* And so many while the device says that it builds a program: compilers take seconds. */
+#define BUILD_PATIENCE	15
+
 #define WATCH_MAX_MS	250
 
 static unsigned long hang_limit(void)
@@ -216,6 +219,8 @@ static bool queue_hangs(struct weir_queue *queue)
 	unsigned long stood = jiffies - queue->seen_at;
 
 	if (!queue->awake || !queue->busy || queue->dead || stood < hang_limit())
+		return false;
+	if (READ_ONCE(queue->status->waiting) && stood < BUILD_PATIENCE * hang_limit())
 		return false;
 	return stood >= PATIENCE * hang_limit() || !waits_for_others(queue);
 }

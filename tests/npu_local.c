@@ -23,6 +23,7 @@
 #define STRIDE 65536
 #define PAGE 4096
 #define HANG_MS 4000
+#define BUILD_PATIENCE 15 /* so many times that while a program is built */
 
 /* What an mmap offset is of; the handle or queue stands above. */
 #define OFFSET_BO (1ull << 40)
@@ -335,7 +336,7 @@ static int queue_wait(struct file *f, const struct drm_weir_queue_wait *a)
 			return -EIO;
 		idle = seen == before ? idle + 10 : 0;
 		before = seen;
-		if (idle > HANG_MS) {
+		if (idle > HANG_MS * (f->status->waiting ? BUILD_PATIENCE : 1)) {
 			f->status->error_seq = seen;
 			f->status->code = WEIR_NPU_FAULT_HANG;
 			__atomic_store_n(

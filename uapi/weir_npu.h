@@ -335,7 +335,8 @@ enum weir_npu_fault {
  * @state: enum weir_npu_queue_state, written after @code, @error_seq and @fault_addr
  * @code: enum weir_npu_fault
  * @need_kick: 1: the device sleeps as far as this queue goes
- * @waiting: 1: a WAIT packet waits: no progress, and no hang
+ * @waiting: 1: a WAIT packet waits: no progress, and no hang; or a LOAD builds a program, for which
+ * the driver has more patience
  * @timestamp: device clock when @completed moved last
  * @zero: zero
  *

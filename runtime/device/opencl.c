@@ -251,20 +251,6 @@ static bool host_target(const char *version, char *target, size_t size)
 	return true;
 }
 
-static int pocl_major(cl_platform_id platform, const char *platform_version)
-{
-	char name[64];
-	const char *p;
-
-	get_string(platform, NULL, CL_PLATFORM_NAME, name, sizeof(name));
-	if (strcmp(name, "Portable Computing Language") != 0)
-		return 0;
-	p = strstr(platform_version, "PoCL ");
-	if (!p)
-		p = strstr(platform_version, "pocl ");
-	return p ? (int)strtol(p + 5, NULL, 10) : 1;
-}
-
 static void fill_props(struct opencl_device *d)
 {
 	struct weir_device_props *props = &d->base.props;
@@ -292,7 +278,7 @@ static void identify(struct opencl_device *d)
 	get_string(d->platform, d->root, CL_DEVICE_VERSION, device_version, sizeof(device_version));
 	snprintf(d->base.identity, sizeof(d->base.identity), "%.120s|%.60s|%.255s|%.60s",
 		d->base.info.name, d->base.info.driver, platform_version, device_version);
-	d->pocl = pocl_major(d->platform, platform_version);
+	d->pocl = weir_pocl_major(d->platform);
 	d->base.tier_best = WEIR_TIER_PORTABLE;
 	d->base.schedule_best = cpu ? WEIR_SCHEDULE_CPU : WEIR_SCHEDULE_GPU;
 	if (d->pocl && cpu && host_target(device_version, target, sizeof(target))) {

@@ -8,6 +8,7 @@
 #include <CL/cl_ext.h>
 
 #include "device/backend.h"
+#include "device/pocl.h"
 
 /*
  * Runs whose last event has not been looked at. When it is full the next run waits: 64 tokens

@@ -64,16 +64,6 @@ int opencl_program_load(
 	return 0;
 }
 
-/*
- * PoCL 6.0 can hit an assertion of LLVM and abort the process when it is asked for a binary; 3.1
- * and 7.1 do not, and 4 and 5 were never tried. PoCL keeps a cache of compiled kernels of its own,
- * so little is lost.
- */
-static bool binary_safe(const struct opencl_device *d)
-{
-	return d->pocl == 0 || d->pocl <= 3 || d->pocl >= 7;
-}
-
 /* Mali's binaries hold only the kernels that were created from the program once. */
 static void create_all_kernels(cl_program program)
 {
@@ -100,7 +90,7 @@ int opencl_program_binary(weir_device *dev, void *built, void **data, size_t *si
 	size_t length = 0;
 	cl_int e;
 
-	if (!binary_safe(d))
+	if (!weir_pocl_gives_binaries(d->pocl))
 		return -EOPNOTSUPP;
 	create_all_kernels(program);
 	e = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL);

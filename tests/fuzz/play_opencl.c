@@ -165,6 +165,14 @@ cl_int clGetProgramBuildInfo(cl_program p, cl_device_id d, cl_program_build_info
 	GIVE_TEXT(p->log);
 }
 
+cl_int clGetProgramInfo(cl_program p, cl_program_info what, size_t size, void *out, size_t *size_out)
+{
+	size_t binary = p->seed;
+
+	insist(what == CL_PROGRAM_BINARY_SIZES);
+	GIVE(binary);
+}
+
 cl_int clReleaseProgram(cl_program p)
 {
 	insist(p->references > 0);

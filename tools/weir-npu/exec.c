@@ -6,9 +6,9 @@
 
 #include "device/backend.h"
 #include "exec_inside.h"
+#include "runtime/device/pocl.h"
 
 #define MAX_PLATFORMS 16
-#define POCL "Portable Computing Language"
 
 /* ---- the device ---------------------------------------------------------- */
 
@@ -31,14 +31,6 @@ static uint64_t device_number(cl_device_id d, cl_device_info what, size_t size)
 	return number;
 }
 
-static bool is_pocl(cl_platform_id platform)
-{
-	char name[64] = "";
-
-	clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(name) - 1, name, NULL);
-	return strcmp(name, POCL) == 0;
-}
-
 /* Only PoCL takes any host address as a pointer, and runs in this process with its rights. */
 static cl_device_id find_device(cl_platform_id *platform)
 {
@@ -49,7 +41,7 @@ static cl_device_id find_device(cl_platform_id *platform)
 	if (clGetPlatformIDs(MAX_PLATFORMS, platforms, &n) != CL_SUCCESS)
 		return NULL;
 	for (cl_uint i = 0; i < n && i < MAX_PLATFORMS; i++) {
-		if (!is_pocl(platforms[i]))
+		if (!weir_pocl_major(platforms[i]))
 			continue;
 		*platform = platforms[i];
 		if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_CPU, 1, &device, NULL) ==
@@ -145,6 +137,7 @@ struct exec *exec_open(
 	if (!e->device)
 		goto error;
 	identify(platform, e->device, &e->identity);
+	e->binaries = weir_pocl_gives_binaries(weir_pocl_major(platform));
 	what = "OpenCL makes no context";
 	e->context = clCreateContext(NULL, 1, &e->device, NULL, NULL, &err);
 	if (!e->context)

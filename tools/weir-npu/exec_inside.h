@@ -53,6 +53,7 @@ struct exec {
 	int ctx;
 	struct weir_npu_identity identity;
 	cl_device_id device;
+	bool binaries; /* programs can be asked for theirs */
 	cl_context context;
 	cl_command_queue queue;
 	struct exec_program programs[WORKER_PROGRAMS];

@@ -172,6 +172,18 @@ static void take_log(const struct exec *e, struct build *b)
 		b->log[0] = 0;
 }
 
+/*
+ * PoCL compiles a kernel for its local size when it is first launched, which takes seconds for large ones and would
+ * count as a hang there. Asked for a binary it does so at once, for kernels that insist on a local size.
+ */
+static void compile_ahead(const struct exec *e, const struct exec_program *p)
+{
+	size_t size;
+
+	if (e->binaries)
+		clGetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof(size), &size, NULL);
+}
+
 static void build(struct exec *e, const struct weir_npu_load *l, struct build *b)
 {
 	const char *text = b->code, *wrong = options_wrong(b->options, l->options_size);
@@ -194,6 +206,8 @@ static void build(struct exec *e, const struct weir_npu_load *l, struct build *b
 	}
 	if (err == CL_SUCCESS)
 		err = list_kernels(e, &b->made);
+	if (err == CL_SUCCESS)
+		compile_ahead(e, &b->made);
 	b->result = result_of(err);
 	if (b->result == WEIR_NPU_BUILD_ERROR && !b->log &&
 		asprintf(&b->log, "the compiler says nothing but OpenCL error %d\n", (int)err) < 0)

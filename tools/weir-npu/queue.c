@@ -290,13 +290,18 @@ static int wait_value(
 	return 0;
 }
 
-static int load(struct worker *w, const struct weir_npu_packet *p, uint64_t *where)
+/* Compilers take seconds: the watchdog is told. */
+static int load(struct worker *w, struct npu_queue *q, const struct weir_npu_packet *p, uint64_t *where)
 {
 	struct weir_npu_load l;
+	int fault;
 
 	memcpy(&l, p->body, sizeof(l));
 	count(&w->shared->loads);
-	return exec_load(w->exec, &l, where);
+	__atomic_store_n(&q->status->waiting, 1, __ATOMIC_RELEASE);
+	fault = exec_load(w->exec, &l, where);
+	__atomic_store_n(&q->status->waiting, 0, __ATOMIC_RELEASE);
+	return fault;
 }
 
 static int unload(struct worker *w, const struct weir_npu_packet *p, uint64_t *where)
@@ -330,7 +335,7 @@ static int execute(
 	case WEIR_NPU_PACKET_WAIT:
 		return wait_value(w, q, p, where);
 	case WEIR_NPU_PACKET_LOAD:
-		return load(w, p, where);
+		return load(w, q, p, where);
 	default:
 		return unload(w, p, where);
 	}
