@@ -82,6 +82,12 @@ void weir_atomic_abort(struct weir_atomic_file *f);
 int weir_file_read(const char *path, size_t max, char **data, size_t *size);
 
 /*
+ * Maps a regular file read-only; the caller's to munmap. NULL and 0 for an empty one. 0 or -errno with a sentence
+ * that does not name the file.
+ */
+int weir_file_map(const char *path, const void **data, size_t *size);
+
+/*
  * Calls fn(user, begin, end) over [0, count) cut into chunks, on up to threads threads (0: one for each CPU
  * that this process may use), the caller's among them. fn returns 0 or -errno; the first error stops the rest and is returned, with
  * its sentence.

@@ -2,10 +2,8 @@
 /* Opens GGUF files, maps them and their shards, and finds tensors. */
 #include "format/gguf_parse.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- shards' names: model-00001-of-00003.gguf ------------------------------------------------ */
@@ -59,39 +57,14 @@ static int shard_path(const char *first, unsigned number, unsigned count, char *
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static int map_fd(struct weir_gguf_shard *s, int fd)
-{
-	struct stat st;
-	void *data;
-
-	if (fstat(fd, &st))
-		return weir_gguf_fail(s, errno, "%s", strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return weir_gguf_fail(s, EINVAL, "it is not a regular file");
-	if (st.st_size < 0 || (uintmax_t)st.st_size > PTRDIFF_MAX)
-		return weir_gguf_fail(s, EFBIG, "it is too big for this machine's addresses");
-	if (!st.st_size) /* cannot be mapped; the parser says that it is empty */
-		return 0;
-	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return weir_gguf_fail(s, errno, "it cannot be mapped: %s", strerror(errno));
-	s->data = data;
-	s->size = (size_t)st.st_size;
-	s->mapped = true;
-	return 0;
-}
-
 static int map_file(struct weir_gguf_shard *s)
 {
-	/* Not blocking: the path may be a pipe that nobody writes to. */
-	const int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int err;
+	const void *data;
+	int err = weir_file_map(s->path, &data, &s->size);
 
-	if (fd < 0)
-		return weir_gguf_fail(s, errno, "%s", strerror(errno));
-	err = map_fd(s, fd);
-	close(fd);
-	return err;
+	s->data = data;
+	s->mapped = data != NULL;
+	return err ? weir_fail_in(err, "cannot read %s", s->path) : 0;
 }
 
 /* What the shards say about their places, where they say it, against their names. */

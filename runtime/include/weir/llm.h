@@ -205,17 +205,20 @@ int weir_chat_encode(const weir_tokenizer *t, enum weir_chat_format format,
 
 typedef struct weir_file weir_file;
 
+#define WEIR_FILE_DIMS 6
+
 struct weir_file_tensor {
-	const char *name, *type; /* type as the field names it: "Q4_K" */
+	const char *name, *type; /* type as the field names it: "Q4_K", "INT8" */
 	unsigned n_dims;
-	uint64_t dim[4], bytes, offset;
+	uint64_t dim[WEIR_FILE_DIMS]; /* in the file's order: GGUF's first is the contiguous one, TFLite's last */
+	uint64_t bytes, offset;	      /* offset 0: the file has no values of it */
 	unsigned shard;
 };
 
-/* A model file's metadata and tensors, for listings. Strings live as long as f. */
+/* A model file's metadata and tensors, GGUF or TFLite, for listings. Strings live as long as f. */
 int weir_file_open(weir_file **out, const char *path);
 void weir_file_close(weir_file *f); /* takes NULL */
-const char *weir_file_format(const weir_file *f); /* "GGUF v3, 2 shards" */
+const char *weir_file_format(const weir_file *f); /* "GGUF v3, 2 shards", "TFLite v3" */
 uint64_t weir_file_bytes(const weir_file *f);
 size_t weir_file_meta_count(const weir_file *f);
 /* Key i, its type's name, and the value as text, cut to fit. -ERANGE past the end. */
