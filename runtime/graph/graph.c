@@ -286,7 +286,7 @@ static int graph_place(struct weir_graph *g)
 		blocks[i++].last = t->keep ? g->n_ops : t->last;
 		g->unshared += t->size;
 	}
-	g->arena_size = weir_planner_place(blocks, n, weir_device_props(g->dev)->align, &err);
+	g->arena_size = weir_planner_place(blocks, n, NULL, 0, weir_device_props(g->dev)->align, 0, &err);
 	if (!err)
 		err = weir_buffer_create(g->dev, g->arena_size, "activations", &g->arena);
 	i = 0;
