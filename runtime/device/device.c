@@ -255,6 +255,7 @@ static int set_up(weir_device *dev, const struct weir_device_settings *s)
 		return err;
 	if (s->profile) {
 		err = weir_profile_create(WEIR_PROFILE_EVENTS, &dev->profile);
+		dev->props.profiled = !err;
 		if (err < 0)
 			return err;
 	}

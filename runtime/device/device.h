@@ -37,66 +37,10 @@ struct weir_device_props {
 	size_t max_buffer;	/* bytes one buffer can have */
 	size_t align;		/* a tensor's offset in a buffer is a multiple of this (at least 64) */
 	bool host_unified;	/* buffers are zero-copy between CPU and device */
+	bool profiled;		/* each launch is timed: so a plan of many launches tells more than one of few */
 };
 
 const struct weir_device_props *weir_device_props(const weir_device *dev);
-
-/* ---- buffers ---------------------------------------------------------------------------------- */
-
-/* What a buffer can do: one bit a function. */
-enum {
-	WEIR_BUFFER_MAP = 1 << 0,     /* the CPU can hold one lasting address of it */
-	WEIR_BUFFER_DMABUF = 1 << 1,  /* weir_buffer_fd gives a dma-buf */
-	WEIR_BUFFER_ADDRESS = 1 << 2, /* it has a device address (an NPU's packets name it) */
-	WEIR_BUFFER_UNIFIED = 1 << 3, /* CPU and device see the same bytes: begin and end copy nothing */
-};
-
-enum {
-	WEIR_ACCESS_READ = 1 << 0,
-	WEIR_ACCESS_WRITE = 1 << 1,
-};
-
-struct weir_buffer;
-
-/*
- * Memory that CPU and device both see, zeroed, page-aligned, from the device's provider (the best that works,
- * or the one that the settings name). name is for messages and weir_device_info, copied. The buffer is the
- * caller's; it must not outlive the device. 0, or -errno with a sentence.
- */
-int weir_buffer_create(weir_device *dev, size_t size, const char *name, struct weir_buffer **out);
-void weir_buffer_destroy(struct weir_buffer *buf); /* takes NULL */
-
-/*
- * A buffer out of a dma-buf, of another process or another driver: as large as that, the same bytes, nothing is
- * copied. fd stays the caller's. The device's view of it is verified by writing some bytes at both ends and putting
- * the old ones back, so nobody else may use them during this call. 0, or -errno with a sentence: -EOPNOTSUPP when
- * the device has no way to it but a copy.
- */
-int weir_buffer_from_fd(weir_device *dev, int fd, const char *name, struct weir_buffer **out);
-
-unsigned weir_buffer_caps(const struct weir_buffer *buf);
-size_t weir_buffer_size(const struct weir_buffer *buf);
-const char *weir_buffer_provider(const struct weir_buffer *buf);
-
-/*
- * The dma-buf behind it: a new fd, the caller's to close; -EOPNOTSUPP without WEIR_BUFFER_DMABUF. From then on
- * begin waits for the work of others on it, too.
- */
-int weir_buffer_fd(struct weir_buffer *buf);
-
-/* The lasting address with WEIR_BUFFER_MAP, else NULL: for tests that compare addresses, not for access. */
-const void *weir_buffer_address(const struct weir_buffer *buf);
-
-/*
- * CPU access to [offset, offset + size) stands between begin and end; *ptr points at offset. begin waits for
- * work that was submitted before: with ACCESS_READ the CPU sees what it wrote, with ACCESS_WRITE that work has
- * read the old bytes. -EIO if any of it failed.
- * With ACCESS_WRITE alone the old bytes of the range may be lost: every byte is to be written.
- * Device work submitted after end sees what the CPU wrote. Ranges that are open at the same time may be up to
- * four a buffer, and must not overlap; ptr tells end which one ends.
- */
-int weir_buffer_begin(struct weir_buffer *buf, size_t offset, size_t size, unsigned access, void **ptr);
-int weir_buffer_end(struct weir_buffer *buf, void *ptr);
 
 /* ---- programs --------------------------------------------------------------------------------- */
 
