@@ -26,8 +26,9 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -W
 DRM_CFLAGS := $(shell pkg-config --cflags libdrm 2>/dev/null || echo -I/usr/include/libdrm)
 # Contracted multiply-adds would make results depend on the machine.
 BASE := -std=gnu11 -ffp-contract=off -D_GNU_SOURCE -g $(WARN) -Iruntime -Iruntime/include -I. $(DRM_CFLAGS)
-PKGS := OpenCL libdrm libpcre2-8 json-c
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lOpenCL -ldrm -lpcre2-8 -ljson-c) -lpthread -lm
+PKGS := OpenCL libdrm libpcre2-8 json-c libpng libjpeg
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lOpenCL -ldrm -lpcre2-8 -ljson-c -lpng -ljpeg) \
+	-lpthread -lm
 TOOL_LIBS := -ledit -ljson-c -lm
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
 
@@ -152,7 +153,7 @@ $O/tests/readme: $O/tests/readme.c $O/libweir.a
 	$(Q)$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
 
 FUZZ_OBJ = $(LIB_SRC:%.c=$O/fuzz-obj/%.o) $O/fuzz-obj/kernel_sources.o $O/fuzz-obj/gguf_writer.o \
-	$(patsubst %,$O/fuzz-obj/tests/%.o,tflite_writer tflite_sample)
+	$(patsubst %,$O/fuzz-obj/tests/%.o,picture_writer tflite_writer tflite_sample)
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $O/fuzz-obj/kernel_sources.o: $O/gen/kernel_sources.c
@@ -259,7 +260,7 @@ install: all $O/weir-shared
 	install -m 644 docs/weir.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
 		'Name: weir' 'Description: quantized neural networks on the accelerator of a small Linux machine' \
-		'Version: $(VERSION)' 'Requires.private: OpenCL libdrm libpcre2-8 json-c' 'Libs: -L$${libdir} -lweir' \
+		'Version: $(VERSION)' 'Requires.private: $(PKGS)' 'Libs: -L$${libdir} -lweir' \
 		'Libs.private: -lpthread -lm' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
 
 clean:
