@@ -153,7 +153,7 @@ $O/tests/readme: $O/tests/readme.c $O/libweir.a
 	$(Q)$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
 
 FUZZ_OBJ = $(LIB_SRC:%.c=$O/fuzz-obj/%.o) $O/fuzz-obj/kernel_sources.o $O/fuzz-obj/gguf_writer.o \
-	$(patsubst %,$O/fuzz-obj/tests/%.o,picture_writer tflite_writer tflite_sample)
+	$(patsubst %,$O/fuzz-obj/tests/%.o,golden picture_writer tflite_writer tflite_sample)
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $O/fuzz-obj/kernel_sources.o: $O/gen/kernel_sources.c

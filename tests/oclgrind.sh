@@ -1,10 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# checkcl's quick rows in Oclgrind, which interprets kernels and reports every wild access and race.
+# checkcl's quick rows in Oclgrind, which interprets kernels and reports every wild access and race. Oclgrind 21.10 takes some of the
+# vector code of int8 networks wrongly (or refuses it: "Undefined external function"); those rows are left out.
 set -u
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
-oclgrind --data-races --log "$log" "$1" --quick --tier portable --schedule cpu --device oclgrind
+without=
+for row in cnn_conv cnn_depthwise cnn_dense cnn_average cnn_max cnn_add cnn_sub cnn_mul cnn_chain; do
+	without="$without --without $row"
+done
+# The options are words.
+oclgrind --data-races --log "$log" "$1" --quick --chain --tier portable --schedule cpu --device oclgrind $without
 status=$?
 if [ -s "$log" ]; then
 	head -n 40 "$log"

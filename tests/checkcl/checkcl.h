@@ -2,7 +2,8 @@
 /*
  * checkcl: every kernel against its plain C reference, over many shapes, on inputs chosen to overflow; prints the
  * parameters that fail, and times.
- *     checkcl [--device D] [--tier T] [--schedule S] [--provider P] [--threads N] [--bench] [--quick] [--seed N] [FILTER]
+ *     checkcl [--device D] [--tier T] [--schedule S] [--provider P] [--threads N] [--bench] [--quick] [--chain] [--seed N]
+ *             [--without NAME]... [FILTER]
  */
 #ifndef WEIR_CHECKCL_H
 #define WEIR_CHECKCL_H
@@ -12,6 +13,7 @@
 struct checkcl {
 	weir_device *dev;
 	bool bench, quick; /* quick: few small shapes, for slow interpreters */
+	bool chain;	   /* networks by a launch a step alone: race detectors do not see what orders steps in one */
 	uint64_t seed;	   /* advanced by checkcl_random */
 	unsigned checks, failures;
 };
@@ -23,6 +25,8 @@ struct checkcl_row {
 
 /* Tables of rows, one a family, ended by a NULL name. */
 extern const struct checkcl_row checkcl_matmul[], checkcl_act[], checkcl_attention[];
+extern const struct checkcl_row checkcl_cnn_conv[], checkcl_cnn_act[], checkcl_cnn_each[], checkcl_cnn_move[],
+	checkcl_cnn_resize[], checkcl_cnn_float[];
 
 uint32_t checkcl_random(struct checkcl *c);
 float checkcl_uniform(struct checkcl *c, float lo, float hi);

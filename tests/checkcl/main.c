@@ -8,9 +8,9 @@
 
 static const char usage[] =
 	"usage: checkcl [--device D] [--tier T] [--schedule S] [--provider P] [--threads N]\n"
-	"               [--bench] [--quick] [--seed N] [FILTER]\n"
+	"               [--bench] [--quick] [--chain] [--seed N] [--without NAME]... [FILTER]\n"
 	"Compares every kernel with its plain C reference; with --bench it also times them.\n"
-	"FILTER is part of a row's name: all rows that have it run.\n";
+	"FILTER is part of a row's name: all rows that have it run, but for those that have a NAME of --without.\n";
 
 static const struct option options[] = {
 	{"device", required_argument, NULL, 'd'},
@@ -20,10 +20,16 @@ static const struct option options[] = {
 	{"threads", required_argument, NULL, 'n'},
 	{"bench", no_argument, NULL, 'b'},
 	{"quick", no_argument, NULL, 'q'},
+	{"chain", no_argument, NULL, 'c'},
+	{"without", required_argument, NULL, 'w'},
 	{"seed", required_argument, NULL, 'e'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
+
+#define WITHOUT_MAX 16
+static const char *without[WITHOUT_MAX];
+static unsigned n_without;
 
 static bool parse_number(const char *option, const char *text, uint64_t max, uint64_t *out)
 {
@@ -74,10 +80,26 @@ static bool parse_option(int option, struct checkcl *c, struct weir_device_setti
 		return c->bench = true;
 	case 'q':
 		return c->quick = true;
+	case 'c':
+		return c->chain = true;
+	case 'w':
+		if (n_without == WITHOUT_MAX)
+			return false;
+		without[n_without++] = optarg;
+		return true;
 	case 'e':
 		return parse_number("seed", optarg, UINT64_MAX, &c->seed);
 	}
 	return false;
+}
+
+static bool row_wanted(const char *name, const char *filter)
+{
+	for (unsigned i = 0; i < n_without; i++) {
+		if (strstr(name, without[i]))
+			return false;
+	}
+	return !filter || strstr(name, filter);
 }
 
 /* How many rows ran. */
@@ -88,7 +110,7 @@ static unsigned run_rows(struct checkcl *c, const struct checkcl_row *rows, cons
 	for (; rows->name; rows++) {
 		unsigned checks = c->checks, failures = c->failures;
 
-		if (filter && !strstr(rows->name, filter))
+		if (!row_wanted(rows->name, filter))
 			continue;
 		rows->run(c);
 		count++;
@@ -102,7 +124,8 @@ static unsigned run_rows(struct checkcl *c, const struct checkcl_row *rows, cons
 int main(int argc, char **argv)
 {
 	static const struct checkcl_row *const families[] = {
-		checkcl_matmul, checkcl_act, checkcl_attention};
+		checkcl_matmul, checkcl_act, checkcl_attention, checkcl_cnn_conv, checkcl_cnn_act, checkcl_cnn_each,
+		checkcl_cnn_move, checkcl_cnn_resize, checkcl_cnn_float};
 	struct checkcl c = {.seed = 1};
 	struct weir_device_settings settings;
 	const char *filter;
