@@ -142,13 +142,13 @@ $O/tests/checkcl/checkcl: $(CHECKCL_OBJ) $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# README's example is a program: it compiles or the check fails.
-$O/tests/readme.c: README.md
+# README's two examples are programs: they compile or the check fails.
+$O/tests/readme%.c: README.md
 	@mkdir -p $(@D)
-	$(Q)awk '/^## The library/ {in_part = 1} in_part && /^```c/ {code = 1; next} code && /^```/ {exit} code' $< > $@
+	$(Q)awk '/^## The library/ {in_part = 1} /^```/ {n += in_part && /^```c$$/; code = n == $* && /^```c$$/; next} code' $< > $@
 	$(Q)test -s $@
 
-$O/tests/readme: $O/tests/readme.c $O/libweir.a
+$O/tests/readme%: $O/tests/readme%.c $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
 
@@ -193,7 +193,7 @@ $O/fuzz/fuzz_vfio_user: tests/fuzz/fuzz_vfio_user.c $(VFIO_FUZZ_OBJ)
 
 fuzz: $(FUZZERS)
 
-suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/readme
+suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/readme1 $O/tests/readme2
 
 # What a guest runs.
 drm: $O/weir $(DRM_SUITES)

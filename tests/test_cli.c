@@ -1,82 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The program weir as people and scripts meet it: exit status, streams, files, JSON. */
-#include <errno.h>
 #include <math.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <json-c/json.h>
-
-#include "suite.h"
+#include "cli.h"
 
 #define STORIES "llm/stories260K-f32.gguf"
 
-static char work[64];			  /* a folder of this run's own, $D to the commands */
-static const char *stories;		  /* $S; NULL: there is no test data */
-static char out[1 << 20], err[64 * 1024]; /* what the last command printed */
-
-static void slurp(const char *name, char *into, size_t size)
-{
-	char path[128];
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "%s/%s", work, name);
-	f = fopen(path, "rb");
-	ck_assert_ptr_nonnull(f);
-	n = fread(into, 1, size - 1, f);
-	into[n] = 0;
-	fclose(f);
-}
-
-/* Runs a line of shell, where $W is the program; returns its exit status, 128 + n for signal n. */
-static int sh(const char *line)
-{
-	char command[4096];
-	int status;
-
-	snprintf(command, sizeof(command), "{ %s\n} >%s/out 2>%s/err", line, work, work);
-	status = system(command);
-	slurp("out", out, sizeof(out));
-	slurp("err", err, sizeof(err));
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-#define ASSERT_STATUS(line, status)                                                                \
-	do {                                                                                       \
-		int got_ = sh(line);                                                               \
-		ck_assert_msg(got_ == (status), "%s: exit %d, stderr: %.1500s", line, got_, err);  \
-	} while (0)
-#define ASSERT_HAS(text, part)                                                                     \
-	ck_assert_msg(strstr(text, part), "\"%s\" is not in: %.1500s", part, text)
-
-static int lines_of(const char *text)
-{
-	int n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
-/* The object that a command prints; the caller's to put. */
-static struct json_object *json_of(const char *line)
-{
-	struct json_object *object;
-
-	ASSERT_STATUS(line, 0);
-	object = json_tokener_parse(out);
-	ck_assert_msg(object != NULL, "%s: no JSON: %s", line, out);
-	return object;
-}
-
-static struct json_object *json_at(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	ck_assert_msg(json_object_object_get_ex(object, key, &value), "no key %s", key);
-	return value;
-}
+static const char *stories; /* $S; NULL: there is no test data */
 
 START_TEST(usage_errors)
 {
@@ -115,6 +45,20 @@ START_TEST(usage_errors)
 		{"$W tokenize a b", "\"b\""},
 		{"$W tokenize --decode --bos 1", "--bos"},
 		{"$W info a b", "\"b\""},
+		{"$W info --svg x", "FILE"},
+		{"$W info Makefile --memory-budget 1K", "TFLite"},
+		{"$W bench --memory-budget 1K", "TFLite"},
+		{"$W bench --memory-budget 1G", "1G"},
+		{"$W bench --memory-budget 0", "out of range"},
+		{"$W bench --memory-budget 9999999M", "out of range"},
+		{"$W classify", "no picture"},
+		{"WEIR_MODEL= $W classify x", "no network"},
+		{"$W classify -m x --top 0 y", "out of range"},
+		{"$W classify -m x --mean 1,2 y", "two numbers"},
+		{"$W classify -m x --mean 1,2,3,4 y", "more than 3"},
+		{"$W classify -m x --scale 1,,2 y", "not a number"},
+		{"$W classify -m x --scale 0 y", "out of range"},
+		{"$W classify -m x --raw --mean 1 y", "--raw"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -128,13 +72,14 @@ END_TEST
 
 START_TEST(help)
 {
-	static const char *const commands[] = {"run", "chat", "bench", "eval", "tokenize", "info"};
+	static const char *const commands[] = {"run", "chat", "bench", "eval", "tokenize", "classify",
+		"info"};
 	char line[64];
 
 	ASSERT_STATUS("$W --help", 0);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 7; i++)
 		ASSERT_HAS(out, commands[i]);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 7; i++) {
 		snprintf(line, sizeof(line), "$W %s --help", commands[i]);
 		ASSERT_STATUS(line, 0);
 		ASSERT_HAS(out, "Examples:");
@@ -159,6 +104,8 @@ START_TEST(bad_files)
 		"$W eval -m $D/text --text $D/text",
 		"$W bench -m $D/empty",
 		"$W chat -m $D/absent </dev/null",
+		"$W classify -m $D/absent x.png",
+		"$W classify -m $D/text x.png",
 		"$W run -m $D/text -f $D/absent",
 		"$W run -m $D/text -f $D",
 		"XDG_DATA_HOME=$D WEIR_MODEL= $W run -p x",
@@ -465,26 +412,12 @@ int main(void)
 {
 	const TTest *const tests[] = {usage_errors, help, bad_files, damaged_models, golden_story,
 		prompts, full_context, sessions, chat, tokens, perplexity, json, scripts};
-	const char *temp = getenv("TMPDIR"), *bin = getenv("WEIR_BIN");
-	Suite *s = suite_create("cli");
 	TCase *c = tcase_create("cli");
-	char line[128];
-	int failed;
 
-	snprintf(work, sizeof(work), "%.40s/weir-cli-XXXXXX", temp ? temp : "/tmp");
-	if (!mkdtemp(work)) {
-		perror(work);
-		return 1;
-	}
+	cli_begin();
 	stories = suite_data(STORIES, "what takes a model");
-	setenv("W", bin ? bin : "build/weir", 1);
-	setenv("D", work, 1);
 	setenv("S", stories ? stories : "", 1);
-	tcase_set_timeout(c, 0);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(c, tests[i]);
-	suite_add_tcase(s, c);
-	failed = suite_run(s);
-	snprintf(line, sizeof(line), "rm -rf '%s'", work);
-	return system(line) || failed;
+	return cli_end("cli", c);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weir bench: tokens per second of reading a prompt and of generating. */
+/* weir bench: tokens per second of reading a prompt and of generating; networks are network_bench.c's. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,7 +211,7 @@ static int bench_run(struct bench *b)
 	return o->json ? print_json(b) : engine_profile(&b->engine, NULL);
 }
 
-int cmd_bench(const struct options *o)
+static int bench_language(const struct options *o)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	int status;
@@ -225,4 +225,13 @@ int cmd_bench(const struct options *o)
 	free(b->logits);
 	free(b);
 	return status;
+}
+
+int cmd_bench(const struct options *o)
+{
+	if (network_named(o))
+		return network_bench(o);
+	if (o->memory_budget)
+		return usage("bench", "--memory-budget is for networks in TFLite files");
+	return bench_language(o);
 }

@@ -37,6 +37,15 @@ int engine_model_path(const struct options *o, char *path, size_t size)
 	return 0;
 }
 
+int engine_language_path(const struct options *o, char *path, size_t size)
+{
+	if (engine_model_path(o, path, size))
+		return 1;
+	if (network_is(path))
+		return fail("%s is a network for pictures: weir classify runs it", path);
+	return 0;
+}
+
 int engine_device(const struct options *o, const char *device, weir_device **out)
 {
 	struct weir_device_settings settings;
@@ -59,7 +68,7 @@ int engine_open(struct engine *e, const struct options *o)
 
 	memset(e, 0, sizeof(*e));
 	e->options = o;
-	if (engine_model_path(o, e->path, sizeof(e->path)))
+	if (engine_language_path(o, e->path, sizeof(e->path)))
 		return 1;
 	if (access(e->path, R_OK))
 		return fail("cannot read %s: %s", e->path, strerror(errno));
@@ -228,8 +237,18 @@ void engine_close(struct engine *e)
 {
 	weir_session_destroy(e->session);
 	weir_model_close(e->model);
+	weir_net_destroy(e->net);
 	weir_device_close(e->device);
 	memset(e, 0, sizeof(*e));
+}
+
+void json_put_device(struct json_object *object, const struct engine *e)
+{
+	json_put_text(object, "device", weir_device_name(e->device));
+	json_put_text(object, "tier", weir_device_tier(e->device));
+	json_put_text(object, "schedule", weir_device_schedule(e->device));
+	json_put_text(object, "provider", weir_device_provider_name(e->device));
+	json_put_int(object, "threads", weir_device_threads(e->device));
 }
 
 void json_put_model(struct json_object *object, const struct engine *e)
@@ -244,11 +263,7 @@ void json_put_model(struct json_object *object, const struct engine *e)
 	json_put_int(model, "file_bytes", e->info.file_bytes);
 	json_put_int(model, "weight_bytes", e->info.weight_bytes);
 	json_put(object, "model", model);
-	json_put_text(object, "device", weir_device_name(e->device));
-	json_put_text(object, "tier", weir_device_tier(e->device));
-	json_put_text(object, "schedule", weir_device_schedule(e->device));
-	json_put_text(object, "provider", weir_device_provider_name(e->device));
-	json_put_int(object, "threads", weir_device_threads(e->device));
+	json_put_device(object, e);
 }
 
 void say_full(const struct engine *e, const char *also)

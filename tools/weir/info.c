@@ -235,15 +235,16 @@ static void print_file(const weir_file *f, const char *path)
 	printf("\n%zu tensors\n", weir_file_tensor_count(f));
 	for (size_t i = 0; i < weir_file_tensor_count(f); i++) {
 		struct weir_file_tensor t;
-		char dims[96] = "";
+		char dims[96] = "", at[32];
 
 		if (weir_file_tensor(f, i, &t) < 0)
 			continue;
-		for (unsigned d = 0; d < t.n_dims && d < 4; d++)
+		for (unsigned d = 0; d < t.n_dims && d < WEIR_FILE_DIMS; d++)
 			snprintf(dims + strlen(dims), sizeof(dims) - strlen(dims), "%s%llu",
 				d ? " x " : "", (unsigned long long)t.dim[d]);
-		printf("  %-7s %-22s %12s  at %-12llu ", t.type, dims,
-			format_bytes(t.bytes, size, sizeof(size)), (unsigned long long)t.offset);
+		snprintf(at, sizeof(at), "at %llu", (unsigned long long)t.offset);
+		printf("  %-7s %-22s %12s  %-15s ", t.type, dims, format_bytes(t.bytes, size, sizeof(size)),
+			t.offset ? at : "computed");
 		if (t.shard)
 			printf("of shard %u  ", t.shard + 1);
 		out_escaped(t.name, strlen(t.name));
@@ -251,9 +252,8 @@ static void print_file(const weir_file *f, const char *path)
 	}
 }
 
-static int print_file_json(const weir_file *f, const char *path)
+static void json_put_file(struct json_object *object, const weir_file *f, const char *path)
 {
-	struct json_object *object = json_object_new_object();
 	struct json_object *meta = json_object_new_array(), *tensors = json_object_new_array();
 	char key[256], value[512];
 	const char *type;
@@ -282,7 +282,7 @@ static int print_file_json(const weir_file *f, const char *path)
 		dims = json_object_new_array();
 		json_put_text(row, "name", t.name);
 		json_put_text(row, "type", t.type);
-		for (unsigned d = 0; d < t.n_dims && d < 4; d++)
+		for (unsigned d = 0; d < t.n_dims && d < WEIR_FILE_DIMS; d++)
 			json_object_array_add(dims, json_object_new_uint64(t.dim[d]));
 		json_put(row, "shape", dims);
 		json_put_int(row, "bytes", t.bytes);
@@ -292,25 +292,36 @@ static int print_file_json(const weir_file *f, const char *path)
 	}
 	json_put(object, "metadata", meta);
 	json_put(object, "tensors", tensors);
-	return out_json(object);
 }
 
 static int show_file(const struct options *o, const char *path)
 {
+	struct json_object *object;
 	weir_file *f;
 	int status = 0;
 
+	if (!network_is(path) && (o->memory_budget || o->svg))
+		return usage("info", "--memory-budget and --svg are for networks in TFLite files");
 	if (weir_file_open(&f, path) < 0)
 		return fail_weir();
-	if (o->json)
-		status = print_file_json(f, path);
+	object = o->json ? json_object_new_object() : NULL;
+	if (object)
+		json_put_file(object, f, path);
 	else
 		print_file(f, path);
 	weir_file_close(f);
+	if (network_is(path))
+		status = out_flush() || network_info(o, path, object);
+	if (object && out_json(object))
+		status = 1;
 	return status;
 }
 
 int cmd_info(const struct options *o)
 {
-	return o->n_args ? show_file(o, o->args[0]) : show_devices(o);
+	if (o->n_args)
+		return show_file(o, o->args[0]);
+	if (o->memory_budget || o->svg)
+		return usage("info", "--memory-budget and --svg need the FILE of a network");
+	return show_devices(o);
 }

@@ -34,13 +34,16 @@ static const struct command commands[] = {
 		"  weir chat --system \"Answer in one sentence.\" --temp 0.2\n"
 		"  weir chat -m model.gguf --window 1020 --kv q8\n",
 		0, cmd_chat},
-	{"bench", CMD_BENCH, "", "measure tokens per second",
+	{"bench", CMD_BENCH, "", "measure speed",
 		"Times reading a prompt (pp) and generating (tg) with random tokens, after a "
 		"warm-up,\n"
-		"and prints the mean and the standard deviation over the repetitions.\n",
+		"and prints the mean and the standard deviation over the repetitions. Of a network in "
+		"a\n"
+		"TFLite file, times runs on random inputs and prints the median and the shortest.\n",
 		"  weir bench\n"
 		"  weir bench -m model.gguf -p 128,512 -n 64 -r 3\n"
-		"  weir bench -p 0 -n 32 --depth 0,1024,2048 --json\n",
+		"  weir bench -p 0 -n 32 --depth 0,1024,2048 --json\n"
+		"  weir bench -m network.tflite --memory-budget 128K\n",
 		0, cmd_bench},
 	{"eval", CMD_EVAL, "--text FILE", "measure perplexity",
 		"Cuts the text's tokens into windows of --ctx (2048, or what the model was trained "
@@ -62,15 +65,42 @@ static const struct command commands[] = {
 		"  weir tokenize -m vocab.gguf --pieces -f text.txt\n"
 		"  weir tokenize --decode \"15339 1917\"\n",
 		1, cmd_tokenize},
+	{"classify", CMD_CLASSIFY, "PICTURE...", "say what is on pictures",
+		"Runs a network from a TFLite file on PNG, JPEG and BMP files: on each one's centre, "
+		"cut\n"
+		"to the shape of the network's input and resized. Folders stand for the pictures in "
+		"them,\n"
+		"and - for the paths on standard input, one a line. Prints a line a picture: its "
+		"path, then\n"
+		"number, label and score of the likeliest classes. Scores are what the network's "
+		"first\n"
+		"output says; where that is no probabilities (values outside 0 to 1, or that do not "
+		"add up\n"
+		"to 1), softmax makes them. --json prints an object a line. A picture that cannot be "
+		"read is\n"
+		"reported, the others go on, and the exit status is 1.\n"
+		"With --raw, a file that is no picture holds the bytes of the network's input, or of "
+		"several\n"
+		"inputs one behind the other: PATH[0], PATH[1] and so on. Where an int8 input was "
+		"float32\n"
+		"in the TFLite file, the floats of one input will do, too.\n",
+		"  weir classify -m mcunet.tflite --labels imagenet.txt photos/\n"
+		"  weir classify -m mcunet.tflite --top 1 --json cat.png dog.jpg\n"
+		"  find . -name '*.jpg' | weir classify -m mcunet.tflite -\n"
+		"  weir classify -m person_detect.tflite --raw --dump scores.bin person.bmp\n"
+		"  weir classify -m vww.tflite --memory-budget 92K --mean 128 --scale 128 me.png\n",
+		SIZE_MAX, cmd_classify},
 	{"info", CMD_INFO, "[FILE]", "show devices, or what is in a model file",
 		"Without FILE, shows each device with what it runs on: the tier of its dot "
 		"products,\n"
 		"the schedule, and where buffers can come from. With FILE, shows the file's "
 		"metadata\n"
-		"and tensors.\n",
+		"and tensors; of a TFLite file also what a run takes, and the map of its memory:\n"
+		"tensors against time.\n",
 		"  weir info\n"
 		"  weir info model.gguf\n"
-		"  weir info model.gguf --json\n",
+		"  weir info model.gguf --json\n"
+		"  weir info network.tflite --memory-budget min --svg map.svg\n",
 		1, cmd_info},
 };
 
@@ -79,13 +109,15 @@ static const struct command commands[] = {
 static int print_help(void)
 {
 	printf("Usage: weir COMMAND [OPTION]...\n\n"
-	       "Runs quantized language models from GGUF files with OpenCL.\n\nCommands:\n");
+	       "Runs quantized language models from GGUF files, and networks for pictures from\n"
+	       "TFLite files, with OpenCL.\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
 	printf("\nExamples:\n"
 	       "  weir run -p \"What is a kernel module?\"\n"
 	       "  weir chat\n"
-	       "  weir bench -m model.gguf\n\n"
+	       "  weir bench -m model.gguf\n"
+	       "  weir classify -m network.tflite photos/\n\n"
 	       "`weir COMMAND --help` shows a command's options. Results go to standard output,\n"
 	       "everything else to standard error. The exit status is 0, 1 when something failed,\n"
 	       "or 2 when the command line is wrong.\n");

@@ -165,6 +165,14 @@ int progress(void *user, const char *what, uint64_t done, uint64_t total)
 	return 0;
 }
 
+void progress_hide(void)
+{
+	if (!line.shown || !isatty(STDOUT_FILENO))
+		return;
+	fputs("\r\x1b[K", stderr);
+	line.shown = false;
+}
+
 void progress_end(void)
 {
 	if (line.shown)

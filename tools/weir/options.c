@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <weir/llm.h>
+#include <weir/vision.h>
 #include <weir/weir.h>
 
 #include "options.h"
@@ -20,6 +21,8 @@ enum kind {
 	KIND_REAL,   /* double in min..max */
 	KIND_CHOICE, /* int, the place of a word in words */
 	KIND_SIZES,  /* struct sizes, each in min..max */
+	KIND_REALS,  /* struct reals, each in min..max */
+	KIND_BYTES,  /* uint64_t in min..max, with K or M behind it, or WEIR_NET_LEAST */
 };
 
 struct row {
@@ -49,19 +52,47 @@ static const char *const provider_words[] = {"auto", "weir", "udmabuf", "host", 
 #define COUNT(...) NUMBER(KIND_COUNT, __VA_ARGS__)
 #define REAL(...) NUMBER(KIND_REAL, __VA_ARGS__)
 #define SIZES(...) NUMBER(KIND_SIZES, __VA_ARGS__)
+#define REALS(...) NUMBER(KIND_REALS, __VA_ARGS__)
+#define BYTES(...) NUMBER(KIND_BYTES, __VA_ARGS__)
 #define NUMBER(kind, name, letter, commands, field, arg, min_, max_, help) \
 	{ROW(kind, name, letter, commands, field, arg, help), .min = min_, .max = max_}
 /* clang-format on */
 
 #define TALK (CMD_RUN | CMD_CHAT)
 #define MODEL (TALK | CMD_BENCH | CMD_EVAL)
+#define DEVICE (MODEL | CMD_CLASSIFY | CMD_INFO)
 /* More positions than any model has; keeps sums of a few of them far from overflow. */
 #define POSITIONS 1073741824.0
 
 static const struct row rows[] = {
-	STRING("model", 'm', CMD_ALL & ~CMD_INFO, model, "FILE",
+	STRING("model", 'm', TALK | CMD_EVAL | CMD_TOKENIZE, model, "FILE",
 		"GGUF file, the first of its shards (default: $WEIR_MODEL, else the model "
 		"that tools/fetch-model gets)"),
+	STRING("model", 'm', CMD_BENCH, model, "FILE",
+		"GGUF file, the first of its shards, or TFLite file (default: $WEIR_MODEL, else "
+		"the model that tools/fetch-model gets)"),
+	STRING("model", 'm', CMD_CLASSIFY, model, "FILE", "TFLite file (default: $WEIR_MODEL)"),
+	STRING("labels", 0, CMD_CLASSIFY, labels, "FILE", "the classes' names, one a line"),
+	COUNT("top", 'k', CMD_CLASSIFY, top, "K", 1, INT32_MAX,
+		"the K likeliest classes of each picture (default 5)"),
+	REALS("mean", 0, CMD_CLASSIFY, mean, "A[,B,C]", -1e6, 1e6,
+		"pixels go in as (pixel - mean) / scale: for all channels, or for red, green and "
+		"blue (default: 0 with --scale, else what fits the input)"),
+	REALS("scale", 0, CMD_CLASSIFY, scale, "A[,B,C]", 1e-6, 1e6,
+		"see --mean (default: 1 with --mean, else what fits the input)"),
+	REAL("crop", 0, CMD_CLASSIFY, crop, "F", 0.01, 1,
+		"the part of the sides of a picture's middle that is used (default 0.875; but 1 "
+		"when it has the input's size)"),
+	FLAG("raw", 0, CMD_CLASSIFY, raw,
+		"pixels' bytes go in as they are; files that are no pictures hold inputs' bytes"),
+	FLAG("recursive", 'r', CMD_CLASSIFY, recursive, "look into folders in folders, too"),
+	STRING("dump", 0, CMD_CLASSIFY, dump, "FILE",
+		"write the bytes of all outputs, picture after picture"),
+	BYTES("memory-budget", 0, CMD_CLASSIFY | CMD_BENCH | CMD_INFO, memory_budget, "SIZE", 1,
+		1099511627776.0,
+		"activations take at most SIZE bytes (K and M: 1024 and 1024 K): layers are "
+		"computed by strips of rows to keep to it; min: as few as can be found"),
+	STRING("svg", 0, CMD_INFO, svg, "FILE", "write a network's memory map as a picture"),
 	STRING("prompt", 'p', CMD_RUN, prompt, "TEXT", "the prompt"),
 	STRING("file", 'f', CMD_RUN, file, "FILE",
 		"the prompt from a file, less one newline at its end; - is standard input"),
@@ -85,8 +116,8 @@ static const struct row rows[] = {
 		"numbers of generated tokens to time (default 128; 0: none)"),
 	SIZES("depth", 'd', CMD_BENCH, depths, "N,...", 0, POSITIONS,
 		"tokens in the cache before the timed ones (default 0)"),
-	COUNT("repetitions", 'r', CMD_BENCH, repetitions, "N", 1, 1000,
-		"timed runs of each test (default 5)"),
+	COUNT("repetitions", 'r', CMD_BENCH, repetitions, "N", 1, 100000,
+		"timed runs of each test (default 5; of a TFLite network: 100, or what 3 s allow)"),
 	COUNT("windows", 0, CMD_EVAL, windows, "N", 1, POSITIONS,
 		"at most N windows (default: all)"),
 	FLAG("streaming", 0, CMD_EVAL, streaming,
@@ -117,21 +148,21 @@ static const struct row rows[] = {
 	CHOICE("kv", 0, MODEL, kv, "f16|q8|f32", kv_words, "type of the KV cache (default f16)"),
 	STRING("save", 0, TALK, save, "FILE", "write the session to FILE at the end"),
 	STRING("load", 0, TALK, load, "FILE", "go on with the session in FILE"),
-	STRING("device", 0, MODEL | CMD_INFO, device, "D",
+	STRING("device", 0, DEVICE, device, "D",
 		"number, kind (npu) or part of a name, as in `weir info` (default: the first "
 		"GPU, else the first)"),
-	COUNT("threads", 't', MODEL | CMD_INFO, threads, "N", 1, 4096,
+	COUNT("threads", 't', DEVICE, threads, "N", 1, 4096,
 		"compute units of a CPU device to use (default: all)"),
-	CHOICE("provider", 0, MODEL | CMD_INFO, provider, "auto|weir|udmabuf|host|shadow",
+	CHOICE("provider", 0, DEVICE, provider, "auto|weir|udmabuf|host|shadow",
 		provider_words, "where buffers come from (default auto: the best that works)"),
-	STRING("tier", 0, MODEL | CMD_INFO, tier, "NAME",
+	STRING("tier", 0, DEVICE, tier, "NAME",
 		"dot products: vnni, pmaddubsw or portable (default: the fastest there is)"),
-	STRING("schedule", 0, MODEL | CMD_INFO, schedule, "NAME",
+	STRING("schedule", 0, DEVICE, schedule, "NAME",
 		"of kernels: cpu or gpu (default: by the device)"),
-	FLAG("profile", 0, MODEL, profile, "print the time of each kind of operation"),
-	STRING("trace", 0, MODEL, trace, "FILE",
+	FLAG("profile", 0, MODEL | CMD_CLASSIFY, profile, "print the time of each kind of operation"),
+	STRING("trace", 0, MODEL | CMD_CLASSIFY, trace, "FILE",
 		"write every launch as a Chrome trace, for Perfetto"),
-	FLAG("quiet", 'q', TALK, quiet, "no statistics at the end"),
+	FLAG("quiet", 'q', TALK | CMD_CLASSIFY, quiet, "no statistics at the end"),
 	FLAG("json", 0, CMD_ALL & ~CMD_CHAT, json, "results as JSON"),
 	FLAG("help", 'h', CMD_ALL, help, "this text"),
 	FLAG("version", 'V', CMD_ALL, version, "the version"),
@@ -205,6 +236,59 @@ static int parse_sizes(const char *text, const struct row *r, struct sizes *out,
 	}
 }
 
+static int parse_reals(
+	const char *text, const struct row *r, struct reals *out, const char **why)
+{
+	char word[32];
+	size_t len;
+
+	for (out->count = 0;; text += len + 1) {
+		len = strcspn(text, ",");
+		if (len >= sizeof(word) || out->count == 3) {
+			*why = len >= sizeof(word) ? "is out of range" : "lists more than 3 numbers";
+			return -1;
+		}
+		memcpy(word, text, len);
+		word[len] = 0;
+		if (parse_real(word, r->min, r->max, &out->at[out->count++], why))
+			return -1;
+		if (!text[len])
+			break;
+	}
+	if (out->count == 2) {
+		*why = "lists two numbers: give one for all channels, or three";
+		return -1;
+	}
+	return 0;
+}
+
+static int parse_bytes(const char *text, const struct row *r, uint64_t *out, const char **why)
+{
+	size_t len = strlen(text);
+	char word[32];
+	unsigned shift = 0;
+
+	if (!strcmp(text, "min")) {
+		*out = WEIR_NET_LEAST;
+		return 0;
+	}
+	if (len && (text[len - 1] == 'K' || text[len - 1] == 'k'))
+		shift = 10;
+	else if (len && (text[len - 1] == 'M' || text[len - 1] == 'm'))
+		shift = 20;
+	len -= shift > 0;
+	if (len >= sizeof(word)) {
+		*why = "is out of range";
+		return -1;
+	}
+	memcpy(word, text, len);
+	word[len] = 0;
+	if (parse_count(word, r->min, r->max / (double)(1 << shift), out, why))
+		return -1;
+	*out <<= shift;
+	return 0;
+}
+
 static int parse_choice(const char *text, const struct row *r, int *out, const char **why)
 {
 	for (int i = 0; r->words[i]; i++) {
@@ -242,6 +326,12 @@ static int row_set(
 		break;
 	case KIND_SIZES:
 		ret = parse_sizes(text, r, field, &why);
+		break;
+	case KIND_REALS:
+		ret = parse_reals(text, r, field, &why);
+		break;
+	case KIND_BYTES:
+		ret = parse_bytes(text, r, field, &why);
 		break;
 	}
 	o->given |= UINT64_C(1) << (r - rows);

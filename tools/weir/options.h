@@ -15,7 +15,8 @@ enum {
 	CMD_EVAL = 1 << 3,
 	CMD_TOKENIZE = 1 << 4,
 	CMD_INFO = 1 << 5,
-	CMD_ALL = (1 << 6) - 1,
+	CMD_CLASSIFY = 1 << 6,
+	CMD_ALL = (1 << 7) - 1,
 };
 
 #define SIZES_MAX 16
@@ -26,16 +27,26 @@ struct sizes {
 	uint64_t at[SIZES_MAX];
 };
 
+/* One number for all channels of a picture, or one for each of three. */
+struct reals {
+	size_t count;
+	double at[3];
+};
+
 struct options {
 	const char *model, *prompt, *file, *system, *chat_format, *save, *load;
 	const char *text, *dump_logits;
+	const char *labels, *dump, *svg;
 	const char *device, *tier, *schedule, *trace;
 	uint64_t tokens, top_k, seed, ctx, batch, sinks, window, threads, repetitions, windows;
 	double temp, top_p, min_p, repeat_penalty;
 	int kv, provider; /* enum weir_kv, enum weir_provider */
+	uint64_t top, memory_budget; /* bytes, or WEIR_NET_LEAST; 0: not given */
 	struct sizes prompts, gens, depths;
+	struct reals mean, scale;
+	double crop;
 	bool chat, raw, echo, quiet, json, profile, streaming;
-	bool pieces, bos, special, decode;
+	bool pieces, bos, special, decode, recursive;
 	bool help, version;
 
 	uint64_t given; /* a bit for each row of the table that the command line named */

@@ -84,16 +84,25 @@ void out_escaped(const char *text, size_t len)
 	}
 }
 
-int out_json(struct json_object *object)
+static int print_json(struct json_object *object, int flags)
 {
-	const int flags =
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
 	size_t len = 0;
 	const char *text = json_object_to_json_string_length(object, flags, &len);
 	int status = text ? out_write(text, len) || out_write("\n", 1) : fail("out of memory");
 
 	json_object_put(object);
 	return status;
+}
+
+int out_json(struct json_object *object)
+{
+	return print_json(object,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+int out_json_line(struct json_object *object)
+{
+	return print_json(object, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 struct json_object *json_text(const char *text, size_t len)

@@ -143,7 +143,7 @@ int cmd_tokenize(const struct options *o)
 	int status = read_text(o, &text);
 
 	if (!status)
-		status = engine_model_path(o, path, sizeof(path));
+		status = engine_language_path(o, path, sizeof(path));
 	if (!status && weir_tokenizer_open(&tokenizer, path) < 0)
 		status = fail_weir();
 	if (!status)

@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <json-c/json.h>
 
 #include <weir/llm.h>
+#include <weir/vision.h>
 #include <weir/weir.h>
 
 #include "options.h"
@@ -36,7 +38,8 @@ double now(void); /* seconds on the monotonic clock */
  * noticed. A weir_progress; user may be a string that is shown behind. Cancels once interrupted.
  */
 int progress(void *user, const char *what, uint64_t done, uint64_t total);
-void progress_end(void); /* takes the line away */
+void progress_end(void);  /* takes the line away */
+void progress_hide(void); /* the same until it is drawn next, before a line on the same terminal */
 
 /* Ctrl-C: from now on it sets a flag once, and a second one ends the program. */
 void interrupt_catch(void);
@@ -52,8 +55,9 @@ int out_flush(void);
 int out_close(void);
 /* Prints text with control characters and bytes that are not UTF-8 as \n, \x1b. */
 void out_escaped(const char *text, size_t len);
-/* Prints an object and drops it. */
+/* Prints an object and drops it; _line: on one line. */
 int out_json(struct json_object *object);
+int out_json_line(struct json_object *object);
 
 /* A JSON string; bytes that are not UTF-8 become U+FFFD. */
 struct json_object *json_text(const char *text, size_t len);
@@ -89,6 +93,7 @@ struct engine {
 	weir_device *device;
 	weir_model *model;
 	weir_session *session;
+	weir_net *net; /* or this, in place of model and session */
 	const weir_tokenizer *tokenizer; /* the model's */
 	struct weir_model_info info;
 	char path[4096];
@@ -98,6 +103,8 @@ struct engine {
 
 /* The model that -m or the defaults name, into path. 0, or 1 after saying what to do. */
 int engine_model_path(const struct options *o, char *path, size_t size);
+/* The same, refusing what is no language model. */
+int engine_language_path(const struct options *o, char *path, size_t size);
 int engine_device(const struct options *o, const char *device, weir_device **out);
 /* All return 0, or 1 after saying why not. */
 int engine_open(struct engine *e, const struct options *o);
@@ -112,11 +119,65 @@ int engine_feed(struct engine *e, const int32_t *tokens, size_t n);
 int engine_profile(struct engine *e, struct json_object *object);
 void engine_close(struct engine *e);
 
+/* "device", "tier" and so on. */
+void json_put_device(struct json_object *object, const struct engine *e);
 void json_put_model(struct json_object *object, const struct engine *e);
 /* What a full context can be told. */
 void say_full(const struct engine *e, const char *also);
 /* Tokens, speeds and the time to the first token, on stderr. */
 void say_stats(const struct engine *e, double first_token);
+
+/* ---- network.c: networks for pictures ---- */
+
+/* Whether a file begins as TFLite files do. */
+bool network_is(const char *path);
+/* Whether -m or $WEIR_MODEL names one. */
+bool network_named(const struct options *o);
+/* Device and network into e, which it zeroes. 0, or 1 after saying why not. */
+int network_open(struct engine *e, const struct options *o, const char *path);
+/* "int8 [1, 80, 80, 3]" in out. */
+const char *network_shape(const struct weir_net_tensor *t, char *out, size_t size);
+/* An input or output: its name, type, shape and quantization. */
+struct json_object *json_tensor(const struct weir_net_tensor *t);
+
+void json_put_network(struct json_object *object, const struct weir_net_info *info);
+
+/* network_bench.c: all of weir bench for a network. */
+int network_bench(const struct options *o);
+/* network_info.c: what the network in a file is once it is planned, as text or into object. */
+int network_info(const struct options *o, const char *path, struct json_object *object);
+
+/* ---- memory.c: a network's memory map ---- */
+
+void memory_draw(const weir_net *net); /* in the terminal */
+/* As an SVG file. 0, or 1 after saying why not. */
+int memory_svg(const weir_net *net, const char *path);
+
+/* ---- paths.c: the files that words of the command line stand for ---- */
+
+struct paths {
+	char **at;
+	size_t count, size;
+	size_t failed; /* folders that could not be read, or have no picture: said */
+};
+/*
+ * Adds a file; of a folder its *.png, *.jpg, *.jpeg and *.bmp files in order, with those of folders in it if recursive;
+ * of "-" what each line of standard input names. 0, or 1 after saying that there is no memory or no input.
+ */
+int paths_add(struct paths *p, const char *word, bool recursive);
+void paths_free(struct paths *p);
+
+/* ---- dump.c: a file of bytes that appears when it is whole ---- */
+
+struct dump {
+	const char *path;
+	char *temp; /* what is renamed; NULL: path itself is written, which is no ordinary file */
+	FILE *file;
+};
+int dump_open(struct dump *d, const char *path);
+int dump_add(struct dump *d, const void *data, size_t size);
+/* keep false, or an error: it does not appear. d may be zeroed. */
+int dump_close(struct dump *d, bool keep);
 
 /* ---- answer.c: text that a session makes ---- */
 
@@ -159,5 +220,6 @@ int cmd_bench(const struct options *o);
 int cmd_eval(const struct options *o);
 int cmd_tokenize(const struct options *o);
 int cmd_info(const struct options *o);
+int cmd_classify(const struct options *o);
 
 #endif
