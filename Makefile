@@ -59,7 +59,7 @@ SUITES := $(patsubst tests/%.c,$O/tests/%,$(wildcard tests/test_*.c))
 TEST_SRC := $(filter-out $(wildcard tests/test_*.c tests/npu_*.c),$(wildcard tests/*.c))
 TEST_OBJ := $(TEST_SRC:%.c=$O/%.o)
 # The runtime on an NPU, for the suite on a worker and for the one in a guest.
-NPU_CASES_OBJ := $(patsubst %,$O/tests/npu_%.o,cases faults plans share)
+NPU_CASES_OBJ := $(patsubst %,$O/tests/npu_%.o,cases faults pass picture plans share)
 # Suites that talk to the kernel module: built here, run in guests.
 DRM_SUITES := $(patsubst %.c,$O/%,$(wildcard tests/drm/test_*.c tests/drm/cost.c))
 DRM_OBJ := $(patsubst %.c,$O/%.o,$(filter-out $(wildcard tests/drm/test_*.c tests/drm/cost.c),$(wildcard tests/drm/*.c)))
@@ -196,7 +196,7 @@ fuzz: $(FUZZERS)
 suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/readme1 $O/tests/readme2
 
 # What a guest runs.
-drm: $O/weir $(DRM_SUITES)
+drm: $O/weir $(DRM_SUITES) $O/tests/test_vision_models
 
 setup:
 	@tools/setup run

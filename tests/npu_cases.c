@@ -4,6 +4,7 @@
 
 #include "npu_cases.h"
 #include "npu_device.h"
+#include "npu_picture.h"
 #include "npu_share.h"
 
 /* ---- the device ---------------------------------------------------------- */
@@ -328,6 +329,7 @@ static Suite *make_suite(void)
 	npu_plans_add(s);
 	npu_faults_add(s);
 	npu_share_add(add_case(s, "sharing"));
+	npu_picture_add(add_case(s, "pictures"));
 	return s;
 }
 
@@ -337,6 +339,8 @@ int npu_cases_run(int argc, char **argv, void (*extra)(Suite *s))
 
 	if (argc == 3 && strcmp(argv[1], "--npu-share") == 0)
 		return npu_share_other(atoi(argv[2]));
+	if (argc == 3 && strcmp(argv[1], "--npu-picture") == 0)
+		return npu_picture_other(atoi(argv[2]));
 	npu_plans_count();
 	s = make_suite();
 	if (extra)

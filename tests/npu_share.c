@@ -11,6 +11,7 @@
 #include "device/backend.h"
 #include "llm/session.h"
 #include "models.h"
+#include "npu_pass.h"
 #include "npu_share.h"
 #include "suite.h"
 
@@ -112,67 +113,18 @@ out:
 	return err;
 }
 
-/* ---- the socket ---------------------------------------------------------- */
-
-static bool send_job(int socket, const struct job *job, int fd)
-{
-	char space[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec io = {(void *)(uintptr_t)job, sizeof(*job)};
-	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
-	struct cmsghdr *c;
-
-	if (fd >= 0) {
-		m.msg_control = space;
-		m.msg_controllen = sizeof(space);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(socket, &m, MSG_NOSIGNAL) == sizeof(*job);
-}
-
-/* The fd is -1 in jobs but the first. */
-static bool receive_job(int socket, struct job *job, int *fd)
-{
-	char space[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec io = {job, sizeof(*job)};
-	struct msghdr m = {.msg_iov = &io,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
-	struct cmsghdr *c;
-
-	*fd = -1;
-	if (recvmsg(socket, &m, MSG_CMSG_CLOEXEC) != sizeof(*job))
-		return false;
-	c = CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
-	return true;
-}
-
-static weir_device *open_npu(void)
-{
-	struct weir_device_settings s;
-	weir_device *dev;
-
-	weir_device_settings_default(&s);
-	s.device = "npu";
-	return weir_device_open(&dev, &s) < 0 ? NULL : dev;
-}
+/* ---- the second process ---------------------------------------------------- */
 
 int npu_share_other(int socket)
 {
-	weir_device *dev = open_npu();
+	weir_device *dev = npu_pass_device();
 	struct weir_buffer *kv = NULL;
 	float out[MAX_ROW];
 	struct job job;
 	int fd, err = dev ? 0 : -ENODEV;
 
 	unsetenv("WEIR_KERNELS");
-	while (err == 0 && receive_job(socket, &job, &fd)) {
+	while (err == 0 && npu_pass_receive(socket, &job, sizeof(job), &fd)) {
 		if (fd >= 0) {
 			err = weir_buffer_from_fd(dev, fd, "kv of another process", &kv);
 			close(fd);
@@ -207,26 +159,6 @@ static char *trimmed(char *text)
 
 /* ---- the owner ----------------------------------------------------------- */
 
-static pid_t start_other(int *socket)
-{
-	char number[16];
-	int pair[2];
-	pid_t pid;
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	fflush(NULL);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		snprintf(number, sizeof(number), "%d", dup(pair[1]));
-		execl("/proc/self/exe", "npu-share", "--npu-share", number, (char *)NULL);
-		_exit(127);
-	}
-	close(pair[1]);
-	*socket = pair[0];
-	return pid;
-}
-
 /* The job that asks for the attention of a token after all that the session has read. */
 static void make_job(const weir_session *s, struct job *job)
 {
@@ -251,7 +183,7 @@ static void compare(weir_session *s, weir_device *dev, int socket, int fd)
 
 	make_job(s, &job);
 	row = row_of(&job.shape);
-	ck_assert(send_job(socket, &job, fd));
+	ck_assert(npu_pass_send(socket, &job, sizeof(job), fd));
 	ck_assert_msg(attend(dev, s->io.kv, &job, own) == 0, "%s", weir_error());
 	ck_assert_int_eq(recv(socket, other, sizeof(other), 0), sizeof(other));
 	for (size_t i = 0; i < row; i++)
@@ -284,7 +216,7 @@ static void share(enum weir_kv kv, enum weir_provider provider)
 	ck_assert_msg(weir_session_feed(s, tokens, FIRST, NULL, NULL) == 0, "%s", weir_error());
 	fd = weir_buffer_fd(s->io.kv);
 	ck_assert_msg(fd >= 0, "%s", weir_error());
-	pid = start_other(&socket);
+	pid = npu_pass_start("--npu-share", &socket);
 	compare(s, dev, socket, fd);
 	close(fd);
 	/* What the owner adds is there at once. */
@@ -323,7 +255,7 @@ START_TEST(story)
 	}
 	unsetenv("WEIR_KERNELS");
 	ck_assert_int_eq(weir_file_read(golden, 4096, &want, &size), 0);
-	dev = open_npu();
+	dev = npu_pass_device();
 	ck_assert_msg(dev != NULL, "%s", weir_error());
 	m = model_open(dev, model);
 	s = model_session(m, WEIR_KV_F16, 0, 0, 0, 0);

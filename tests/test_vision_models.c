@@ -130,9 +130,10 @@ static void model_try(weir_device *dev, const struct golden_model *m, const char
 {
 	weir_net *net = net_load(dev, path, way);
 	uint8_t *got = allocate(m->out_bytes);
-	unsigned tried = 0, wrong = 0;
+	const char *stride = getenv("WEIR_TEST_STRIDE"); /* less still, for slow machines */
+	unsigned tried = 0, wrong = 0, step = way->step * (unsigned)(stride ? WEIR_MAX(atoi(stride), 1) : 1);
 
-	for (unsigned run = 0; run < GOLDEN_RUNS; run += way->step) {
+	for (unsigned run = 0; run < GOLDEN_RUNS; run += step) {
 		if (!have_pictures && run >= 100 && run < 160)
 			continue;
 		input_make(net, m, run);

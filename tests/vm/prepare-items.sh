@@ -154,12 +154,14 @@ guest_modules() {
 
 # prepare_sysroot: a Debian for arm64 that programs are cross-built for and that is the guest's root there.
 prepare_sysroot() {
+	# One of before the program read pictures lacks the libraries for it.
+	[ ! -d "$cache/sysroot-arm64" ] || [ -f "$cache/sysroot-arm64/usr/include/jpeglib.h" ] || rm -rf "$cache/sysroot-arm64"
 	ready sysroot-arm64 && return
 	need_disk 700
 	apt_world trixie arm64
 	closure trixie base-files dash bash coreutils grep sed mawk findutils diffutils util-linux procps \
 		strace busybox-static libc6-dev libgcc-14-dev libdrm-dev check ocl-icd-opencl-dev opencl-headers \
-		libpcre2-dev libjson-c-dev libedit-dev
+		libpcre2-dev libjson-c-dev libedit-dev libpng-dev libjpeg62-turbo-dev
 	unpack "$work/sysroot-arm64"
 	ln -sf mawk "$work/sysroot-arm64/usr/bin/awk"
 	finish sysroot-arm64
