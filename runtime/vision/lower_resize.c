@@ -70,8 +70,14 @@ static struct between bilinear_f32(const struct side *s, int i)
 	return b;
 }
 
+struct resize {
+	bool f32;
+	int channels;
+	struct side y, x;
+};
+
 /* What both operators check: NHWC, a constant size, and that the output has it. */
-static int check_resize(struct weir_lower *l, unsigned op, bool *f32)
+static int check_resize(struct weir_lower *l, unsigned op, struct resize *r)
 {
 	const struct weir_tflite_op *o = &weir_lower_file(l)->ops[op];
 	int err = weir_lower_arity(l, op, 2, 2, 1), tensors[2];
@@ -82,7 +88,7 @@ static int check_resize(struct weir_lower *l, unsigned op, bool *f32)
 		return err;
 	tensors[0] = o->inputs[0];
 	tensors[1] = o->outputs[0];
-	err = weir_lower_same_type(l, op, tensors, 2, f32);
+	err = weir_lower_same_type(l, op, tensors, 2, &r->f32);
 	if (!err)
 		err = weir_lower_ints(l, op, o->inputs[1], false, 2);
 	if (err)
@@ -96,6 +102,9 @@ static int check_resize(struct weir_lower *l, unsigned op, bool *f32)
 	memcpy(dim, in->dim, sizeof(dim));
 	dim[1] = weir_tflite_int(size, 0);
 	dim[2] = weir_tflite_int(size, 1);
+	r->channels = in->dim[3];
+	r->y = (struct side){in->dim[1], dim[1], o->align_corners, o->half_pixel_centers};
+	r->x = (struct side){in->dim[2], dim[2], o->align_corners, o->half_pixel_centers};
 	return weir_lower_shape(l, op, o->outputs[0], 4, dim);
 }
 
@@ -123,26 +132,19 @@ static int *resize_node(struct weir_lower *l, unsigned op, const char *label, en
 
 int weir_lower_resize_nearest(struct weir_lower *l, unsigned op)
 {
-	const struct weir_tflite_op *o = &weir_lower_file(l)->ops[op];
-	const struct weir_tflite_tensor *in, *out;
 	struct weir_cnn_node *node;
-	struct side y, x;
-	bool f32;
-	int err = check_resize(l, op, &f32), *table;
+	struct resize r;
+	int err = check_resize(l, op, &r), *table;
 
 	if (err)
 		return err;
-	in = weir_lower_tensor(l, o->inputs[0]);
-	out = weir_lower_tensor(l, o->outputs[0]);
-	y = (struct side){in->dim[1], out->dim[1], o->align_corners, o->half_pixel_centers};
-	x = (struct side){in->dim[2], out->dim[2], o->align_corners, o->half_pixel_centers};
 	table = resize_node(l, op, "nearest", CNN_NEAREST, 1, &node);
 	if (!table)
 		return -ENOMEM;
-	for (int i = 0; i < x.out; i++)
-		table[i] = nearest(&x, i) * node->op.p[CNN_RESIZE_PIXEL];
-	for (int i = 0; i < y.out; i++)
-		table[x.out + i] = nearest(&y, i);
+	for (int i = 0; i < r.x.out; i++)
+		table[i] = nearest(&r.x, i) * node->op.p[CNN_RESIZE_PIXEL];
+	for (int i = 0; i < r.y.out; i++)
+		table[r.x.out + i] = nearest(&r.y, i);
 	return 0;
 }
 
@@ -158,33 +160,30 @@ static void bilinear_table(const struct side *s, bool f32, int unit, int *table)
 	}
 }
 
+static bool side_fits(const struct side *s)
+{
+	return s->in <= SIDE_MAX && s->out <= SIDE_MAX;
+}
+
 int weir_lower_resize_bilinear(struct weir_lower *l, unsigned op)
 {
 	const struct weir_tflite_op *o = &weir_lower_file(l)->ops[op];
-	const struct weir_tflite_tensor *in, *out;
 	struct weir_cnn_node *node;
-	struct side y, x;
-	bool f32;
-	int err = check_resize(l, op, &f32), *table;
+	struct resize r;
+	int err = check_resize(l, op, &r), *table;
 
 	if (err)
 		return err;
-	in = weir_lower_tensor(l, o->inputs[0]);
-	out = weir_lower_tensor(l, o->outputs[0]);
 	if (o->align_corners && o->half_pixel_centers)
 		return weir_lower_fail(l, op, EINVAL, "it has both align_corners and half_pixel_centers");
-	for (int d = 1; d < 3 && !f32; d++) {
-		if (in->dim[d] > SIDE_MAX || out->dim[d] > SIDE_MAX)
-			return weir_lower_fail_tensor(l, op, EOPNOTSUPP,
-				in->dim[d] > SIDE_MAX ? o->inputs[0] : o->outputs[0],
-				"no side of more than 2^20 is supported");
-	}
-	y = (struct side){in->dim[1], out->dim[1], o->align_corners, o->half_pixel_centers};
-	x = (struct side){in->dim[2], out->dim[2], o->align_corners, o->half_pixel_centers};
-	table = resize_node(l, op, "bilinear", f32 ? CNN_BILINEAR_F32 : CNN_BILINEAR_I8, 3, &node);
+	if (!r.f32 && !(side_fits(&r.y) && side_fits(&r.x)))
+		return weir_lower_fail_tensor(l, op, EOPNOTSUPP,
+			WEIR_MAX(r.y.in, r.x.in) > SIDE_MAX ? o->inputs[0] : o->outputs[0],
+			"no side of more than 2^20 is supported");
+	table = resize_node(l, op, "bilinear", r.f32 ? CNN_BILINEAR_F32 : CNN_BILINEAR_I8, 3, &node);
 	if (!table)
 		return -ENOMEM;
-	bilinear_table(&x, f32, in->dim[3], table);
-	bilinear_table(&y, f32, 1, table + 3 * (size_t)x.out);
+	bilinear_table(&r.x, r.f32, r.channels, table);
+	bilinear_table(&r.y, r.f32, 1, table + 3 * (size_t)r.x.out);
 	return 0;
 }
