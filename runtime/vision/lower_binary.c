@@ -82,8 +82,6 @@ static int check_binary(struct weir_lower *l, unsigned op, const char *label, st
 	err = weir_lower_same_type(l, op, (const int[]){b->in[0], b->in[1], b->out}, 3, &f32);
 	if (err)
 		return err;
-	if (f32)
-		return weir_lower_fail_tensor(l, op, EOPNOTSUPP, b->in[0], "only INT8 is supported here");
 	err = check_shapes(l, op, b);
 	if (err)
 		return err;

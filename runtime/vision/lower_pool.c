@@ -74,8 +74,6 @@ static int check_pool(struct weir_lower *l, unsigned op, struct windows *y, stru
 	if (err)
 		return err;
 	in = weir_lower_tensor(l, o->inputs[0]);
-	if (f32)
-		return weir_lower_fail_tensor(l, op, EOPNOTSUPP, o->inputs[0], "only INT8 is supported here");
 	if (in->n_dims != 4)
 		return weir_lower_fail_tensor(l, op, EINVAL, o->inputs[0], "it has no 4 dimensions");
 	*y = (struct windows){.filter = o->filter_h, .stride = o->stride_h, .in = in->dim[1]};

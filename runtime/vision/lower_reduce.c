@@ -90,8 +90,6 @@ static int check_mean(struct weir_lower *l, unsigned op, struct dims *d)
 		err = weir_lower_same_type(l, op, (const int[]){o->inputs[0], o->outputs[0]}, 2, &f32);
 	if (err)
 		return err;
-	if (f32)
-		return weir_lower_fail_tensor(l, op, EOPNOTSUPP, o->inputs[0], "only INT8 is supported here");
 	in = weir_lower_tensor(l, o->inputs[0]);
 	err = read_axes(l, op, o->inputs[1], in->n_dims, &axes);
 	if (!err)
@@ -234,8 +232,6 @@ static int check_softmax(struct weir_lower *l, unsigned op, double *factor)
 		return err;
 	in = weir_lower_tensor(l, o->inputs[0]);
 	out = weir_lower_tensor(l, o->outputs[0]);
-	if (f32)
-		return weir_lower_fail_tensor(l, op, EOPNOTSUPP, o->inputs[0], "only INT8 is supported here");
 	if (!in->n_dims)
 		return weir_lower_fail_tensor(l, op, EINVAL, o->inputs[0], "it has no dimension to go over");
 	if (weir_tflite_zero(out, 0) != -128 || fabsf(weir_tflite_scale(out, 0) - 1.0f / 256) > 0.001f / 256)

@@ -40,7 +40,7 @@ struct weir_net {
 	struct weir_graph *chain, *whole;	 /* NULL until used */
 	struct weir_plan *chain_plan, *whole_plan;
 	struct weir_net_pace {
-		unsigned runs;	  /* since the plans were made */
+		unsigned runs;	  /* so far */
 		double seconds[2]; /* what a run took lately: chain, whole */
 		bool whole;	  /* the faster one */
 	} pace;

@@ -210,7 +210,6 @@ static int upload_all(struct weir_net *net, struct consts *c)
 		err = weir_buffer_create(net->dev, WEIR_MAX(net->layout.arena, 64), "activations", &net->arena);
 	if (err)
 		return err;
-	ops_place(net, c);
 	net->steps_at = weir_align_up(net->lower->n_nodes * sizeof(struct cnn_op), align);
 	net->control_at = weir_align_up(net->steps_at + net->layout.n_steps * sizeof(struct cnn_step), align);
 	net->table_size = net->control_at + CONTROL_BYTES;
@@ -422,19 +421,12 @@ static bool pace_whole(const struct weir_net *net)
 	return n % PACE_PROBE ? net->pace.whole : !net->pace.whole;
 }
 
-static void pace_count(struct weir_net *net, bool whole, double seconds)
+static void pace_count(struct weir_net_pace *p, bool whole, double seconds)
 {
-	struct weir_net_pace *p = &net->pace;
 	double *lately = &p->seconds[whole];
 
-	/* The first run of each builds kernels and touches memory. */
-	if (p->runs < 4)
-		*lately = seconds;
-	else
-		*lately = seconds < *lately ? seconds : 0.75 * *lately + 0.25 * seconds;
-	p->runs++;
-	if (p->runs >= 2 * PACE_WARM)
-		p->whole = p->seconds[1] < p->seconds[0];
+	*lately = !*lately || seconds < *lately ? seconds : 0.75 * *lately + 0.25 * seconds;
+	p->whole = p->seconds[1] < p->seconds[0];
 }
 
 static int run_plan(struct weir_net *net, bool whole)
@@ -459,7 +451,7 @@ int weir_net_plan_run(struct weir_net *net)
 {
 	const struct weir_device_props *props = weir_device_props(net->dev);
 	double start;
-	bool whole;
+	bool whole, made;
 	int err;
 
 	if (!net->layout.n_steps)
@@ -472,9 +464,12 @@ int weir_net_plan_run(struct weir_net *net)
 	if (net->settings.mode == WEIR_NET_WHOLE)
 		return run_plan(net, true);
 	whole = pace_whole(net);
+	made = whole ? net->whole_plan : net->chain_plan;
 	start = weir_now();
 	err = run_plan(net, whole);
-	if (!err)
-		pace_count(net, whole, weir_now() - start);
+	net->pace.runs++;
+	/* A plan's first run makes it, builds kernels and touches memory: that says nothing of the next. */
+	if (!err && made)
+		pace_count(&net->pace, whole, weir_now() - start);
 	return err;
 }
