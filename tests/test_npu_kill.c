@@ -3,6 +3,7 @@
  * Kernels that do harm: weir-npu's worker names the launch, the address and the queue, and dies
  * of it alone.
  */
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -119,6 +120,7 @@ START_TEST(unmap_under)
 	struct weir_npu_arg args[] = {arg_buffer(data.addr)};
 	volatile int *count = (volatile int *)data.host + 1;
 	uint64_t seq = queue->written, end = rig_now() + (uint64_t)RIG_LONG_MS * 1000000;
+	int err;
 
 	push(queue, launch_next(ENDLESS, 1, 1, args, 1));
 	rig_publish(&rig, queue);
@@ -126,7 +128,9 @@ START_TEST(unmap_under)
 		continue;
 	ck_assert_int_ne(*count, 0);
 	ck_assert_int_eq(rig.shared->executing, 0);
-	ck_assert_int_eq(rig_unmap(&rig, data.addr, PAGE), 0);
+	/* The fault may end the worker before it has answered. */
+	err = rig_unmap(&rig, data.addr, PAGE);
+	ck_assert(err == 0 || err == -EPIPE);
 	ck_assert_int_eq(rig_fault(&rig, queue), WEIR_NPU_FAULT_ADDRESS);
 	/* Either of the two words. */
 	ck_assert_uint_le(queue->status->fault_addr - data.addr, 4);

@@ -136,10 +136,14 @@ int rig_command(struct rig *r, const struct worker_command *c, int fd0, int fd1)
 {
 	struct pollfd p = {r->socket, POLLIN, 0};
 	struct worker_reply reply;
+	ssize_t n;
 
 	send_command(r, c, fd0, fd1);
 	ck_assert_int_eq(poll(&p, 1, RIG_LONG_MS), 1);
-	ck_assert_int_eq(recv(r->socket, &reply, sizeof(reply), 0), sizeof(reply));
+	n = recv(r->socket, &reply, sizeof(reply), 0);
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return -EPIPE;
+	ck_assert_int_eq(n, sizeof(reply));
 	ck_assert_uint_eq(reply.op, c->op);
 	return reply.err;
 }

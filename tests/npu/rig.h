@@ -44,7 +44,7 @@ struct rig {
 void rig_start(struct rig *r, const struct worker_settings *settings);
 void rig_stop(struct rig *r);
 
-/* Sends a command and takes the reply's err; fds are -1 for none. */
+/* Sends a command and takes the reply's err, -EPIPE when the worker ended without one; fds are -1 for none. */
 int rig_command(struct rig *r, const struct worker_command *c, int fd0, int fd1);
 int rig_simple(struct rig *r, enum worker_op op, uint32_t queue);
 void rig_kick(struct rig *r);
