@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Row ops between matmuls: RMSNorm (Zhang & Sennrich 2019), SwiGLU's gate (Shazeer 2020) and packing alone.
- * Each leaves its rows as float, packed, or both, so that no row makes a second trip through memory.
+ * Each leaves its rows in every form that is read, so that no row makes a second trip through memory.
  */
 #include "step.clh"
 #include "math.clh"
@@ -10,6 +10,7 @@
 #define ACT_F32 1
 #define ACT_PACKED 2
 #define ACT_FINE 4 /* packed in two columns a row */
+#define ACT_ROWS8 8 /* packed with one scale a row */
 
 /* What a row is made of; always a constant, so that inlining leaves one case. */
 #define ACT_COPY 0 /* x */
@@ -58,12 +59,45 @@ static inline float act_inverse_rms(global const float *x, int k, float eps)
 	return 1.0f / sqrt(sum / k + eps);
 }
 
+/* A row with one scale: its values are made twice, first for the largest. What is not live is zero. */
+static inline void act_row8(int mode, global const float *x, global const float *weight, float inverse, int k,
+	struct weir_packed p, int live)
+{
+	float16 tops = 0.0f;
+	float top, to_q;
+	int begin, i;
+
+	for (i = 0; live && i < k; i += 16)
+		tops = max(tops, fabs(act_value16(mode, x, weight, inverse, k, i)));
+	top = weir_max16(tops);
+	to_q = top > WEIR_PACK_TINY ? 127.0f / top : 0.0f;
+	p.scale[0] = top * (1.0f / 127.0f);
+	for (begin = 0; begin < k; begin += WEIR_ROWS8_CHUNK) {
+		int16 sum = 0;
+
+		for (i = begin; i < min(begin + WEIR_ROWS8_CHUNK, k); i += 32) {
+			int16 a = 0, b = 0;
+
+			if (live) {
+				a = convert_int16_rte(act_value16(mode, x, weight, inverse, k, i) * to_q);
+				b = convert_int16_rte(
+					act_value16(mode, x, weight, inverse, k, i + 16) * to_q);
+			}
+			weir_pack_bytes(p, i / 32, a, b);
+			sum += a + b;
+		}
+		p.sum32[begin / WEIR_ROWS8_CHUNK * p.stride] = weir_isum16(sum);
+	}
+}
+
 static inline void act_row(int mode, global const float *x, global const float *weight, float eps, int k,
-	global float *f32, struct weir_packed packed, int forms)
+	global float *f32, struct weir_packed packed, struct weir_packed rows8, int forms)
 {
 	float inverse = mode == ACT_NORM ? act_inverse_rms(x, k, eps) : 1.0f;
 	int i;
 
+	if (forms & ACT_ROWS8)
+		act_row8(mode, x, weight, inverse, k, rows8, 1);
 	if (forms & ACT_PACKED) {
 		for (i = 0; i < k; i += 32) {
 			float16 a = act_value16(mode, x, weight, inverse, k, i);
@@ -77,24 +111,29 @@ static inline void act_row(int mode, global const float *x, global const float *
 		}
 		return;
 	}
+	if (!(forms & ACT_F32))
+		return;
 	for (i = 0; i + 16 <= k; i += 16)
 		vstore16(act_value16(mode, x, weight, inverse, k, i), 0, f32 + i);
 	for (; i < k; i++)
 		f32[i] = act_value(mode, x, weight, inverse, k, i);
 }
 
-static inline void act_zero(struct weir_packed packed, int k)
+static inline void act_zero(struct weir_packed packed, struct weir_packed rows8, global const float *x, int k,
+	int forms)
 {
 	int g;
 
-	for (g = 0; g < k / 32; g++)
+	for (g = 0; (forms & ACT_PACKED) && g < k / 32; g++)
 		weir_pack_group(packed, g, (float16)0.0f, (float16)0.0f);
+	if (forms & ACT_ROWS8)
+		act_row8(ACT_COPY, x, x, 1.0f, k, rows8, 0);
 }
 
 /* Rows of tiles: a work-group writes whole tiles, so no cache line has two writers. */
 static inline void act_rows(int mode, int first, int count, global const float *x, int x_stride,
-	global const float *weight, float eps, global float *f32, global char *packed, int k, int tile,
-	int forms)
+	global const float *weight, float eps, global float *f32, global char *packed, global char *rows8,
+	int k, int tile, int forms)
 {
 	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
 	int step = (int)get_num_groups(0) * tokens;
@@ -103,12 +142,13 @@ static inline void act_rows(int mode, int first, int count, global const float *
 	for (base = (int)get_group_id(0) * tokens; base < count; base += step) {
 		for (t = base; t < base + tokens; t++) {
 			struct weir_packed p = weir_packed_at(packed, t, k, tile, fine);
+			struct weir_packed r = weir_packed_at(rows8, t, k, tile, 0);
 
 			if (t < count)
 				act_row(mode, x + (size_t)(first + t) * x_stride, weight, eps, k,
-					f32 + (size_t)t * k, p, forms);
-			else if (forms & ACT_PACKED)
-				act_zero(p, k);
+					f32 + (size_t)t * k, p, r, forms);
+			else
+				act_zero(p, r, x, k, forms);
 		}
 	}
 }
@@ -229,10 +269,61 @@ static inline void act_pack_row(int mode, local float *part, local int *sums, gl
 	}
 }
 
+static inline float act_local_max(local float *part, float v)
+{
+	int lid = (int)get_local_id(0), i;
+	float top = 0.0f, all = 0.0f;
+
+	part[lid] = v;
+	barrier(CLK_LOCAL_MEM_FENCE);
+	for (i = 0; i < ACT_FOLD; i++)
+		top = max(top, part[i * ACT_FOLD + lid % ACT_FOLD]);
+	barrier(CLK_LOCAL_MEM_FENCE);
+	part[lid] = top;
+	barrier(CLK_LOCAL_MEM_FENCE);
+	for (i = 0; i < ACT_FOLD; i++)
+		all = max(all, part[i]);
+	barrier(CLK_LOCAL_MEM_FENCE);
+	return all;
+}
+
+/* A row with one scale: its values are made twice, first for the largest. What is not live is zero. */
+static inline void act_row8(int mode, local float *part, global const float *x, global const float *weight,
+	float inverse, int k, struct weir_packed p, int live)
+{
+	float top = 0.0f, to_q;
+	int begin, base, i;
+
+	for (i = 0; i < k; i += ACT_LOCAL)
+		top = max(top, fabs(act_value(mode, x, weight, inverse, k, act_lane(i, k))));
+	top = act_local_max(part, live ? top : 0.0f);
+	to_q = top > WEIR_PACK_TINY ? 127.0f / top : 0.0f;
+	p.scale[0] = top * (1.0f / 127.0f);
+	for (begin = 0; begin < k; begin += WEIR_ROWS8_CHUNK) {
+		int end = min(begin + WEIR_ROWS8_CHUNK, k) / 4, sum = 0;
+
+		for (base = begin / 4; base < end; base += ACT_LOCAL) {
+			int quad = act_lane(base, end);
+			float4 v;
+			int4 q;
+
+			v.x = act_value(mode, x, weight, inverse, k, 4 * quad);
+			v.y = act_value(mode, x, weight, inverse, k, 4 * quad + 1);
+			v.z = act_value(mode, x, weight, inverse, k, 4 * quad + 2);
+			v.w = act_value(mode, x, weight, inverse, k, 4 * quad + 3);
+			q = convert_int4_rte(live ? v * to_q : (float4)0.0f);
+			p.q[(size_t)quad * p.stride] = as_int(convert_char4(q));
+			sum += base + (int)get_local_id(0) < end ? q.x + q.y + q.z + q.w : 0;
+		}
+		/* Below 2^24: exact in a float. */
+		p.sum32[begin / WEIR_ROWS8_CHUNK * p.stride] = (int)act_local_sum(part, (float)sum);
+	}
+}
+
 /* A work-group a token; those that fill up the last tile write zeros. */
 static inline void act_rows(int mode, local float *part, local int *sums, int first, int count,
 	global const float *x, int x_stride, global const float *weight, float eps, global float *f32,
-	global char *packed, int k, int tile, int forms)
+	global char *packed, global char *rows8, int k, int tile, int forms)
 {
 	int t = (int)get_group_id(0);
 	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
@@ -255,6 +346,8 @@ static inline void act_rows(int mode, local float *part, local int *sums, int fi
 	if (forms & ACT_PACKED)
 		act_pack_row(mode, part, sums, x, weight, inverse, k,
 			weir_packed_at(packed, t, k, tile, fine), live);
+	if (forms & ACT_ROWS8)
+		act_row8(mode, part, x, weight, inverse, k, weir_packed_at(rows8, t, k, tile, 0), live);
 }
 
 #define ACT_KERNEL kernel __attribute__((reqd_work_group_size(ACT_LOCAL, 1, 1)))
@@ -272,24 +365,24 @@ static inline void act_rows(int mode, local float *part, local int *sums, int fi
 
 /* head: the rows are those that the step's head reads, not the step's tokens. */
 ACT_KERNEL void act_rmsnorm(global const struct weir_step *step, global const float *x,
-	global const float *weight, global float *f32, global char *packed, int k, float eps, int tile,
-	int forms, int head)
+	global const float *weight, global float *f32, global char *packed, global char *rows8, int k,
+	float eps, int tile, int forms, int head)
 {
 	int first = head ? step->out_first : 0;
 	int count = head ? step->out_count : step->n_tokens;
 
-	ACT_ROWS(ACT_NORM, first, count, x, k, weight, eps, f32, packed, k, tile, forms);
+	ACT_ROWS(ACT_NORM, first, count, x, k, weight, eps, f32, packed, rows8, k, tile, forms);
 }
 
 ACT_KERNEL void act_silu_gate(global const struct weir_step *step, global const float *gate_up,
-	global float *f32, global char *packed, int k, int tile, int forms)
+	global float *f32, global char *packed, global char *rows8, int k, int tile, int forms)
 {
-	ACT_ROWS(ACT_GATE, 0, step->n_tokens, gate_up, 2 * k, gate_up, 0.0f, f32, packed, k, tile, forms);
+	ACT_ROWS(ACT_GATE, 0, step->n_tokens, gate_up, 2 * k, gate_up, 0.0f, f32, packed, rows8, k, tile,
+		forms);
 }
 
-ACT_KERNEL void act_pack(global const struct weir_step *step, global const float *x, global char *packed,
-	int k, int tile)
+ACT_KERNEL void act_pack(global const struct weir_step *step, global const float *x, global float *f32,
+	global char *packed, global char *rows8, int k, int tile, int forms)
 {
-	ACT_ROWS(ACT_COPY, 0, step->n_tokens, x, k, x, 0.0f, (global float *)packed, packed, k, tile,
-		ACT_PACKED);
+	ACT_ROWS(ACT_COPY, 0, step->n_tokens, x, k, x, 0.0f, f32, packed, rows8, k, tile, forms);
 }

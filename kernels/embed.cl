@@ -31,7 +31,7 @@ static inline void embed_int(struct plane p, int row, int at, global float *y)
 #else
 	float minimum = 0;
 #endif
-	const int zero = PLANE_HAS_MIN ? 0 : PLANE_ZERO;
+	int zero = plane_zero(p, block, r, at * PLANE_VECTOR / PLANE_GROUP);
 
 #if PLANE_BASE == PLANE_U4
 	vstore4(fma(convert_float4(as_char4(w & 0x0f0f0f0f)) - zero, scale, minimum), at * 2, y);
@@ -54,9 +54,9 @@ static inline void embed_chunk(struct plane p, int row, int begin, int end, glob
 
 kernel void embed(global const uchar *restrict region, global float *restrict y,
 	global const int *restrict token, global const struct weir_step *restrict step,
-	int scales_at, int supers_at, int k)
+	int scales_at, int extra_at, int k)
 {
-	struct plane p = plane_open(region, scales_at, supers_at, k);
+	struct plane p = plane_open(region, scales_at, extra_at, k);
 	int chunks = (k + EMBED_CHUNK - 1) / EMBED_CHUNK;
 	long units = (long)step->n_tokens * chunks;
 

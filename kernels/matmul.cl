@@ -8,6 +8,7 @@
 #pragma OPENCL FP_CONTRACT OFF
 
 #include "step.clh"
+#include "pack.clh"
 #include "plane.clh"
 
 /* LANES 2: each token is two columns of packed activations, whose results are one (ops.h: fine). */

@@ -136,15 +136,15 @@ START_TEST(layout_sizes)
 	ck_assert_uint_eq(l.padded_rows, 32);
 	ck_assert_uint_eq(l.quants_size, 32 * 512 / 2);
 	ck_assert_uint_eq(l.scales_size, 32 * (512 / 32) * 2);
-	ck_assert_uint_eq(l.supers_size, 32 * (512 / 256) * 4);
+	ck_assert_uint_eq(l.extra_size, 32 * (512 / 256) * 4);
 	ck_assert_uint_eq(l.scales, l.quants_size);
-	ck_assert_uint_eq(l.supers, l.scales + l.scales_size);
-	ck_assert_uint_eq(l.size, l.supers + l.supers_size);
+	ck_assert_uint_eq(l.extra, l.scales + l.scales_size);
+	ck_assert_uint_eq(l.size, l.extra + l.extra_size);
 
 	layout_of(WEIR_TYPE_Q8_0, 16, 32, &l);
 	ck_assert_uint_eq(l.quants_size, 16 * 32);
 	ck_assert_uint_eq(l.scales_size, 16 * 2);
-	ck_assert_uint_eq(l.supers_size, 0);
+	ck_assert_uint_eq(l.extra_size, 0);
 	ck_assert_uint_eq(l.size, 16 * 32 + 64); /* 32 bytes of scales take an aligned 64 */
 
 	layout_of(WEIR_TYPE_F16, 1, 7, &l);
@@ -275,7 +275,7 @@ static void check_pack(enum weir_type type, size_t rows, size_t k)
 	}
 	ck_assert_mem_eq(parts, plane, l.quants_size);
 	ck_assert_mem_eq(parts + l.scales, plane + l.scales, l.scales_size);
-	ck_assert_mem_eq(parts + l.supers, plane + l.supers, l.supers_size);
+	ck_assert_mem_eq(parts + l.extra, plane + l.extra, l.extra_size);
 	free(plane);
 	free(parts);
 	free(src);
@@ -433,10 +433,10 @@ START_TEST(two_level_scales)
 			ck_assert_uint_eq(scales[16 + r], (r + 3 * (g & 15) + g / 16) & 15);
 		}
 		for (unsigned s = 0; s < 2; s++) {
-			const unsigned char *supers = plane + l.supers + s * 64;
+			const unsigned char *extra = plane + l.extra + s * 64;
 
-			ck_assert_uint_eq(half_at(supers + 2 * r), 2 * r + s);
-			ck_assert_uint_eq(half_at(supers + 32 + 2 * r), 100 + 2 * r + s);
+			ck_assert_uint_eq(half_at(extra + 2 * r), 2 * r + s);
+			ck_assert_uint_eq(half_at(extra + 32 + 2 * r), 100 + 2 * r + s);
 		}
 	}
 	free(plane);

@@ -7,6 +7,7 @@
 #define ACT_F32 1
 #define ACT_PACKED 2
 #define ACT_FINE 4
+#define ACT_ROWS8 8
 #define ACT_LOCAL 64
 
 /* As for matmuls: more work-groups than threads, so that a late thread leaves its part to others. */
@@ -26,12 +27,17 @@ size_t weir_packed_size(unsigned width, size_t k, bool fine)
 	return weir_size_mul(rows, k, &size) && weir_size_mul(size, 3, &size) ? size / 2 : 0;
 }
 
-static void check_row(struct weir_graph *g, const char *what, size_t k, bool packed)
+static void check_row(struct weir_graph *g, const char *what, size_t k, struct weir_rows_out out)
 {
+	bool packed = out.packed || out.rows8;
+
+
 	if (!k || k > INT32_MAX / 64)
 		weir_graph_fail(g, EINVAL, "%s: a row of %zu is none that a kernel can count", what, k);
 	else if (packed && k % 32)
 		weir_graph_fail(g, EINVAL, "%s: a row of %zu cannot be packed in groups of 32", what, k);
+	else if (out.packed && out.fine && out.rows8) /* their tiles have different tokens */
+		weir_graph_fail(g, EINVAL, "%s: a row is either fine or has one scale", what);
 }
 
 /* How a row op is launched: tokens go by tiles when they are packed. */
@@ -43,10 +49,15 @@ struct rows_launch {
 static struct rows_launch rows_launch(struct weir_graph *g, unsigned width, struct weir_rows_out out)
 {
 	bool fine = out.packed && out.fine;
-	struct rows_launch l = {.tile = out.packed ? (int)weir_packed_tile(width, fine) : 1, .local = 1};
-	unsigned tokens = (unsigned)l.tile / (fine ? 2 : 1), tiles = (width + tokens - 1) / tokens;
+	struct rows_launch l = {.tile = 1, .local = 1};
+	unsigned tokens, tiles;
 
-	l.forms = (out.f32 ? ACT_F32 : 0) | (out.packed ? ACT_PACKED : 0) | (fine ? ACT_FINE : 0);
+	if (out.packed || out.rows8)
+		l.tile = (int)weir_packed_tile(width, fine);
+	tokens = (unsigned)l.tile / (fine ? 2 : 1);
+	tiles = (width + tokens - 1) / tokens;
+	l.forms = (out.f32 ? ACT_F32 : 0) | (out.packed ? ACT_PACKED : 0) | (fine ? ACT_FINE : 0) |
+		  (out.rows8 ? ACT_ROWS8 : 0);
 	l.groups = WEIR_MIN(tiles, CPU_GROUPS);
 	if (weir_device_props(weir_graph_device(g))->schedule == WEIR_SCHEDULE_GPU) {
 		l.groups = tiles * tokens;
@@ -55,16 +66,19 @@ static struct rows_launch rows_launch(struct weir_graph *g, unsigned width, stru
 	return l;
 }
 
-/* The kernel never touches the form that nobody reads, but takes two pointers. */
+/* The kernel never touches the forms that nobody reads, but takes three pointers. */
 static void rows_out(struct weir_op *op, struct weir_rows_out out)
 {
-	weir_op_write(op, out.f32 ? out.f32 : out.packed);
-	weir_op_write(op, out.packed ? out.packed : out.f32);
+	struct weir_tensor *any = out.f32 ? out.f32 : out.packed ? out.packed : out.rows8;
+
+	weir_op_write(op, out.f32 ? out.f32 : any);
+	weir_op_write(op, out.packed ? out.packed : any);
+	weir_op_write(op, out.rows8 ? out.rows8 : any);
 }
 
 static size_t out_bytes(size_t k, struct weir_rows_out out)
 {
-	return (out.f32 ? k * 4 : 0) + (out.packed ? k * 3 / (out.fine ? 1 : 2) : 0);
+	return (out.f32 ? k * 4 : 0) + (out.packed ? k * 3 / (out.fine ? 1 : 2) : 0) + (out.rows8 ? k : 0);
 }
 
 static void rmsnorm(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x,
@@ -74,7 +88,7 @@ static void rmsnorm(struct weir_graph *g, const struct weir_step_tensors *s, str
 	struct rows_launch l = rows_launch(g, width, out);
 	struct weir_op *op;
 
-	check_row(g, "rmsnorm", k, out.packed);
+	check_row(g, "rmsnorm", k, out);
 	op = weir_graph_op(g, "rmsnorm", "act.cl", "", "act_rmsnorm", l.groups, l.local);
 	weir_op_read(op, s->step);
 	weir_op_read(op, x);
@@ -106,7 +120,7 @@ void weir_op_silu_gate(struct weir_graph *g, const struct weir_step_tensors *s,
 	struct rows_launch l = rows_launch(g, s->width, out);
 	struct weir_op *op;
 
-	check_row(g, "silu gate", k, out.packed);
+	check_row(g, "silu gate", k, out);
 	op = weir_graph_op(g, "silu_gate", "act.cl", "", "act_silu_gate", l.groups, l.local);
 	weir_op_read(op, s->step);
 	weir_op_read(op, gate_up);
@@ -118,18 +132,18 @@ void weir_op_silu_gate(struct weir_graph *g, const struct weir_step_tensors *s,
 }
 
 void weir_op_pack(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x, size_t k,
-	struct weir_tensor *packed)
+	struct weir_rows_out out)
 {
-	struct weir_rows_out out = {.packed = packed};
 	struct rows_launch l = rows_launch(g, s->width, out);
 	struct weir_op *op;
 
-	check_row(g, "pack", k, true);
+	check_row(g, "pack", k, out);
 	op = weir_graph_op(g, "pack", "act.cl", "", "act_pack", l.groups, l.local);
 	weir_op_read(op, s->step);
 	weir_op_read(op, x);
-	weir_op_write(op, packed);
+	rows_out(op, out);
 	weir_op_int(op, (int32_t)k);
 	weir_op_int(op, l.tile);
+	weir_op_int(op, l.forms);
 	weir_op_cost(op, 0, k * 4 + out_bytes(k, out), k * 4);
 }

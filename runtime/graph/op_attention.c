@@ -114,12 +114,13 @@ void weir_op_attention(struct weir_graph *g, const struct weir_step_tensors *s,
 	size_t k = (size_t)shape->heads * shape->head_dim;
 	size_t part = ((size_t)(shape->head_dim + 15) / 16 * 16 + 16) * sizeof(float);
 	struct weir_tensor *row = out.f32, *parts;
+	struct weir_rows_out rest = {.rows8 = out.rows8}; /* what is made of row */
 	struct attention_plan p;
 	char options[160];
 
 	if (!weir_graph_ok(g) || !attention_check(g, shape, kv))
 		return;
-	if (out.packed && k % 32) {
+	if ((out.packed || out.rows8) && k % 32) {
 		weir_graph_fail(g, EINVAL, "attention: a row of %zu cannot be packed in groups of 32", k);
 		return;
 	}
@@ -137,6 +138,8 @@ void weir_op_attention(struct weir_graph *g, const struct weir_step_tensors *s,
 		attend(g, s, shape, &p, options, q, kv, parts);
 		merge(g, shape, &p, options, parts, row, out.packed);
 	}
-	if (out.packed && (p.shares == 1 || p.gpu))
-		weir_op_pack(g, s, row, k, out.packed);
+	if (p.shares == 1 || p.gpu)
+		rest.packed = out.packed;
+	if (rest.packed || rest.rows8)
+		weir_op_pack(g, s, row, k, rest);
 }

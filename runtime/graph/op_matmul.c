@@ -31,8 +31,9 @@ static void plane_options(const struct weir_plane_format *f, char *out, size_t s
 {
 	snprintf(out, size,
 		"-DPLANE_BASE=%d -DPLANE_GROUP=%d -DPLANE_TWO_LEVEL=%d -DPLANE_HAS_MIN=%d "
-		"-DPLANE_ZERO=%d",
-		(int)f->base, f->group, f->two_level, f->has_min, f->zero);
+		"-DPLANE_ZERO=%d -DPLANE_ZEROS=%d -DPLANE_F32_SCALES=%d -DPLANE_ROW_ACT=%d",
+		(int)f->base, f->row_act ? 0 : (int)f->group, f->two_level, f->has_min, f->zero,
+		f->zeros, f->f32_scales, f->row_act);
 }
 
 /* Kernels count rows and columns in ints, and a row of activations in bytes. */
@@ -41,7 +42,7 @@ static bool check_matrix(struct weir_graph *g, const struct weir_matrix *w)
 	const struct weir_plane_layout *l = &w->layout;
 
 	if (l->rows > INT32_MAX - WEIR_PLANE_ROWS || l->k > INT32_MAX / 16 ||
-		l->scales / OFFSET_UNIT > INT32_MAX || l->supers / OFFSET_UNIT > INT32_MAX)
+		l->scales / OFFSET_UNIT > INT32_MAX || l->extra / OFFSET_UNIT > INT32_MAX)
 		weir_graph_fail(g, EOVERFLOW, "%s: %zu x %zu is more than a kernel can count",
 			w->name, l->rows, l->k);
 	return weir_graph_ok(g);
@@ -50,7 +51,7 @@ static bool check_matrix(struct weir_graph *g, const struct weir_matrix *w)
 static void plane_arguments(struct weir_op *op, const struct weir_plane_layout *l)
 {
 	weir_op_int(op, (int32_t)(l->scales / OFFSET_UNIT));
-	weir_op_int(op, (int32_t)(l->supers / OFFSET_UNIT));
+	weir_op_int(op, (int32_t)(l->extra / OFFSET_UNIT));
 	weir_op_int(op, (int32_t)l->k);
 }
 
@@ -70,10 +71,10 @@ void weir_op_matmul(struct weir_graph *g, const struct weir_step_tensors *s, con
 	size_t y_columns, size_t y_first, struct weir_tensor *bias, unsigned flags)
 {
 	const struct weir_plane_layout *l = &w->layout;
-	bool is_float = weir_plane_is_float(&l->format);
-	bool fine = !is_float && x.fine;
+	bool is_float = weir_plane_is_float(&l->format), row_act = l->format.row_act;
+	bool fine = !is_float && !row_act && x.fine;
 	unsigned tile = weir_packed_tile(width, fine), lanes = fine ? 2 : 1, groups, local;
-	char options[160], plane[128];
+	char options[256], plane[224];
 	struct weir_op *op;
 
 	if (!weir_graph_ok(g) || !check_matrix(g, w) ||
@@ -86,7 +87,7 @@ void weir_op_matmul(struct weir_graph *g, const struct weir_step_tensors *s, con
 
 	op = weir_graph_op(g, label, "matmul.cl", options, "matmul", groups, local);
 	weir_op_read(op, weir_graph_bind(g, w->name, w->buffer, w->offset, l->size));
-	weir_op_read(op, is_float ? x.f32 : x.packed);
+	weir_op_read(op, is_float ? x.f32 : row_act ? x.rows8 : x.packed);
 	if (flags & WEIR_MATMUL_ADD)
 		weir_op_update(op, y);
 	else
@@ -107,11 +108,16 @@ void weir_op_embed(struct weir_graph *g, const struct weir_step_tensors *s,
 {
 	const struct weir_plane_layout *l = &w->layout;
 	unsigned groups, local;
-	char options[128];
+	char options[224];
 	struct weir_op *op;
 
 	if (!weir_graph_ok(g) || !check_matrix(g, w))
 		return;
+	if (l->format.base <= WEIR_PLANE_U3 || l->format.row_act) {
+		weir_graph_fail(g, ENOTSUP, "%s: embeddings of 2 or 3 bits, or with one scale a row, are not read",
+			w->name);
+		return;
+	}
 	plane_options(&l->format, options, sizeof(options));
 	set_groups(weir_graph_device(g), s->width * ((l->k + EMBED_CHUNK - 1) / EMBED_CHUNK),
 		&groups, &local);

@@ -42,18 +42,26 @@ struct weir_step_tensors {
  * the arithmetic for it. The head takes this: there a rounding goes straight into the logits.
  */
 
+/*
+ * Rows of 8 bits: one scale a token, for planes with row_act. As packed, but scale[0][T] is the token's, and
+ * sum32[c][T] the sum of the q from c * WEIR_ROWS8_CHUNK on, as many or to the row's end, so that dot products of 8-bit
+ * weights with them are exact in an int; the other scales and sums are not there.
+ */
+#define WEIR_ROWS8_CHUNK 32768
+
 /* T: the columns of a tile. */
 unsigned weir_packed_tile(unsigned width, bool fine);
 /* Bytes of packed activations for width tokens of k. */
 size_t weir_packed_size(unsigned width, size_t k, bool fine);
 
 /*
- * Where a row op leaves its rows: in either or both forms, NULL for a form that nobody reads.
+ * Where a row op leaves its rows: in one form or several, NULL for a form that nobody reads.
  */
 struct weir_rows_out {
 	struct weir_tensor *f32;    /* (width, k) */
 	struct weir_tensor *packed; /* weir_packed_size(width, k, fine) bytes */
-	bool fine;		    /* how it is packed: row ops of this file take both */
+	struct weir_tensor *rows8;  /* weir_packed_size(width, k, false) bytes */
+	bool fine;		    /* how packed is packed: row ops of this file take both */
 };
 
 /* RMSNorm: x / sqrt(mean(x^2) + eps) * weight. x (width, k) f32, weight (k) f32. Zhang & Sennrich 2019. */
@@ -71,9 +79,9 @@ void weir_op_rmsnorm_out(struct weir_graph *g, const struct weir_step_tensors *s
 void weir_op_silu_gate(struct weir_graph *g, const struct weir_step_tensors *s,
 	struct weir_tensor *gate_up, size_t k, struct weir_rows_out out);
 
-/* Packs (width, k) f32. */
+/* (width, k) f32 in other forms. */
 void weir_op_pack(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x, size_t k,
-	struct weir_tensor *packed);
+	struct weir_rows_out out);
 
 /* ---- matmul (matmul.cl) ----------------------------------------------------------------------- */
 
@@ -92,14 +100,14 @@ enum {
 
 /*
  * y[t][y_first + r] (+)= sum_k w[r][k] * x[t][k] (+ bias[r]). x in the form that the plane's format takes
- * (weir_plane_is_float: x.f32, else x.packed). y (width, y_columns) f32; columns outside [y_first, y_first + rows) are
+ * (weir_plane_is_float: x.f32, row_act: x.rows8, else x.packed). y (width, y_columns) f32; columns outside [y_first, y_first + rows) are
  * not written. bias (rows) f32 or NULL. width 1 is the decode form (GEMV), more the prefill form.
  */
 void weir_op_matmul(struct weir_graph *g, const struct weir_step_tensors *s, const char *label,
 	const struct weir_matrix *w, struct weir_rows_out x, unsigned width, struct weir_tensor *y,
 	size_t y_columns, size_t y_first, struct weir_tensor *bias, unsigned flags);
 
-/* Rows of a matrix by s->token: y (width, k) f32. */
+/* Rows of a matrix by s->token: y (width, k) f32. Planes of 2 and 3 bits and with row_act are refused. */
 void weir_op_embed(struct weir_graph *g, const struct weir_step_tensors *s, const struct weir_matrix *w,
 	struct weir_tensor *y);
 
@@ -151,5 +159,22 @@ void weir_op_rope_store(struct weir_graph *g, const struct weir_step_tensors *s,
 void weir_op_attention(struct weir_graph *g, const struct weir_step_tensors *s,
 	const struct weir_attention_shape *shape, struct weir_tensor *q, struct weir_tensor *kv,
 	struct weir_rows_out out);
+
+/* ---- calibration (calib.cl) ------------------------------------------------------------------- */
+
+/* All of the step's n_tokens; float throughout. k and columns are multiples of 32. */
+
+/* The Gram matrix: gram (k, k) += X^T X, x (width, k). Both triangles are there, and exactly symmetric. */
+void weir_op_gram(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x, size_t k,
+	struct weir_tensor *gram);
+
+/* The squares of y - wanted, both (width, columns), in sums (WEIR_SQDIFF_SUMS) that are theirs when added (in double). */
+#define WEIR_SQDIFF_SUMS 128
+void weir_op_sqdiff(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *y,
+	struct weir_tensor *wanted, size_t columns, struct weir_tensor *sums);
+
+/* Of each column of x (width, k): stat[0] += the sum of |x|, stat[1] = max(stat[1], |x|). stat (2, k), zero at first. */
+void weir_op_colstat(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x, size_t k,
+	struct weir_tensor *stat);
 
 #endif

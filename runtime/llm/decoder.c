@@ -68,9 +68,15 @@ static struct weir_rows_out rows_for(const struct build *b, const char *name, un
 	struct weir_rows_out out = {.fine = fine};
 
 	for (unsigned i = 0; i < l->parts; i++) {
-		if (weir_plane_is_float(&l->part[i].layout.format)) {
+		const struct weir_plane_format *f = &l->part[i].layout.format;
+
+		if (weir_plane_is_float(f)) {
 			if (!out.f32)
 				out.f32 = weir_graph_tensor(b->g, name, (size_t)width * l->k * sizeof(float));
+		} else if (f->row_act) {
+			if (!out.rows8)
+				out.rows8 = weir_graph_tensor(
+					b->g, name, weir_packed_size(width, l->k, false));
 		} else if (!out.packed) {
 			out.packed = weir_graph_tensor(b->g, name, weir_packed_size(width, l->k, fine));
 		}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Repacks rows from a file's blocks into planes: bits move, no weight becomes a float. */
+/* Repacks rows from a file's blocks, or from codes, into planes: bits move, no weight becomes a float. */
 #include "quant/plane.h"
 
 #include "base/base.h"
@@ -174,7 +174,7 @@ static void part_q6_k(const void *src, struct parts *p)
 /* Where 16 rows lie in a plane, and in the file. */
 struct rows {
 	const struct weir_plane_layout *layout;
-	uint8_t *quants, *scales, *supers;
+	uint8_t *quants, *scales, *extra;
 	const uint8_t *src;
 	size_t src_stride; /* bytes of a row in the file */
 	size_t n;	   /* rows to pack, at most 16 */
@@ -185,19 +185,58 @@ static inline void store_u16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
+static inline void store_u32(uint8_t *at, uint32_t v)
+{
+	memcpy(at, &v, sizeof(v));
+}
+
+/* The four quants at q, shifted; their high bits are in their bytes. */
+static inline uint32_t four(const uint8_t *q, unsigned left)
+{
+	return weir_load_u32(q) << left;
+}
+
+/* 16 quants of 2 bits in one int. */
+static inline uint32_t sixteen_u2(const uint8_t *q)
+{
+	return four(q, 0) | four(q + 4, 2) | four(q + 8, 4) | four(q + 12, 6);
+}
+
+/* 32 quants: their low two bits as above, then bit 2 of each in an int of its own. */
+static inline void put_u3(uint8_t *to, const uint8_t *q)
+{
+	uint8_t low[32];
+	uint32_t high = 0;
+
+	for (unsigned i = 0; i < 32; i++)
+		low[i] = q[i] & 3;
+	for (unsigned t = 0; t < 8; t++)
+		high |= (weir_load_u32(q + 4 * t) >> 2 & UINT32_C(0x01010101)) << t;
+	store_u32(to, sixteen_u2(low));
+	store_u32(to + 64, sixteen_u2(low + 16));
+	store_u32(to + 128, high);
+}
+
+/* A row's weights, a multiple of 32, into its lane. */
 static inline void put_quants(
 	uint8_t *to, enum weir_plane_base base, const uint8_t *q, size_t weights)
 {
-	uint32_t v;
-
-	if (base == WEIR_PLANE_U8) {
+	switch (base) {
+	case WEIR_PLANE_U2:
+		for (size_t i = 0; i < weights / 16; i++)
+			store_u32(to + 64 * i, sixteen_u2(q + 16 * i));
+		break;
+	case WEIR_PLANE_U3:
+		for (size_t i = 0; i < weights / 32; i++)
+			put_u3(to + 192 * i, q + 32 * i);
+		break;
+	case WEIR_PLANE_U4:
+		for (size_t i = 0; i < weights / 8; i++)
+			store_u32(to + 64 * i, four(q + 8 * i, 0) | four(q + 8 * i + 4, 4));
+		break;
+	default:
 		for (size_t i = 0; i < weights / 4; i++)
-			memcpy(to + 64 * i, q + 4 * i, sizeof(v));
-		return;
-	}
-	for (size_t i = 0; i < weights / 8; i++) {
-		v = weir_load_u32(q + 8 * i) | weir_load_u32(q + 8 * i + 4) << 4;
-		memcpy(to + 64 * i, &v, sizeof(v));
+			store_u32(to + 64 * i, four(q + 4 * i, 0));
 	}
 }
 
@@ -210,7 +249,7 @@ static inline void put_scales(const struct rows *rows, size_t lane, size_t k, co
 	uint8_t *half = rows->scales + 2 * at, *to = rows->scales + at;
 
 	if (f->two_level)
-		half = rows->supers + 2 * (k / WEIR_PLANE_SUPER * width + lane);
+		half = rows->extra + 2 * (k / WEIR_PLANE_SUPER * width + lane);
 	store_u16(half, p->d);
 	if (f->has_min)
 		store_u16(half + 2 * WEIR_PLANE_ROWS, p->min);
@@ -311,33 +350,107 @@ static void pack_rows(const struct rows *rows, enum weir_type type)
 	}
 }
 
+/* ---- codes into a plane ---------------------------------------------------------------------- */
+
+static void put_codes_scales(const struct rows *rows, const struct weir_codes *codes, size_t row)
+{
+	const struct weir_plane_format *f = &rows->layout->format;
+	const size_t groups = rows->layout->groups;
+
+	for (size_t g = 0; g < groups; g++) {
+		for (size_t r = 0; r < rows->n; r++) {
+			const size_t at = g * WEIR_PLANE_ROWS + r, from = (row + r) * groups + g;
+
+			if (f->f32_scales)
+				memcpy(rows->scales + 4 * at, &codes->scale[from], sizeof(float));
+			else
+				store_u16(rows->scales + 2 * at,
+					weir_float_to_half(codes->scale[from]));
+			if (f->zeros)
+				rows->extra[at] = codes->zero[from];
+		}
+	}
+}
+
+/* By 32 weights over the 16 rows, as pack_blocks does. Inlined with a constant base. */
+static inline __attribute__((always_inline)) void put_codes(
+	const struct rows *rows, enum weir_plane_base base, size_t vectors_of_32)
+{
+	for (size_t k = 0; k < rows->layout->k; k += 32) {
+		uint8_t *to = rows->quants + k / 32 * vectors_of_32 * 64;
+
+		for (size_t r = 0; r < rows->n; r++)
+			put_quants(to + 4 * r, base, rows->src + r * rows->src_stride + k, 32);
+	}
+}
+
+static void put_rows(const struct rows *rows)
+{
+	switch (rows->layout->format.base) {
+	case WEIR_PLANE_U2:
+		put_codes(rows, WEIR_PLANE_U2, 2);
+		break;
+	case WEIR_PLANE_U3:
+		put_codes(rows, WEIR_PLANE_U3, 3);
+		break;
+	case WEIR_PLANE_U4:
+		put_codes(rows, WEIR_PLANE_U4, 4);
+		break;
+	default:
+		put_codes(rows, WEIR_PLANE_U8, 8);
+	}
+}
+
+/* ---- the plane's blocks of 16 rows ----------------------------------------------------------- */
+
+/*
+ * Points rows at the block of 16 that has row at, of the n_rows from first_row on, and zeroes it
+ * when it ends in padding.
+ */
+static void rows_at(struct rows *rows, void *dst, size_t at, size_t first_row, size_t n_rows)
+{
+	const struct weir_plane_layout *l = rows->layout;
+	const size_t blocks = l->padded_rows / WEIR_PLANE_ROWS, block = at / WEIR_PLANE_ROWS;
+	const size_t quants = l->quants_size / blocks; /* bytes of 16 rows */
+	const size_t scales = l->scales_size / blocks;
+	const size_t extra = l->extra_size / blocks;
+
+	rows->quants = (uint8_t *)dst + block * quants;
+	rows->scales = (uint8_t *)dst + l->scales + block * scales;
+	rows->extra = (uint8_t *)dst + l->extra + block * extra;
+	rows->n = WEIR_MIN(first_row + n_rows - at, (size_t)WEIR_PLANE_ROWS);
+	if (rows->n < WEIR_PLANE_ROWS && first_row + n_rows == l->rows) {
+		memset(rows->quants, 0, quants);
+		memset(rows->scales, 0, scales);
+		memset(rows->extra, 0, extra);
+	}
+}
+
 void weir_plane_pack(const struct weir_plane_layout *layout, void *dst, enum weir_type type,
 	const void *src, size_t first_row, size_t n_rows)
 {
-	const size_t blocks = layout->padded_rows / WEIR_PLANE_ROWS;
-	const size_t quants = layout->quants_size / blocks; /* bytes of 16 rows */
-	const size_t scales = layout->scales_size / blocks;
-	const size_t supers = layout->supers_size / blocks;
 	size_t weights, bytes;
-	struct rows rows = {.layout = layout};
+	struct rows rows = {.layout = layout, .src = src};
 
 	if (!weir_type_block(type, &weights, &bytes))
 		return;
-	rows.src = src;
 	rows.src_stride = layout->k / weights * bytes;
 	for (size_t done = 0; done < n_rows; done += rows.n) {
-		const size_t block = (first_row + done) / WEIR_PLANE_ROWS;
-
-		rows.quants = (uint8_t *)dst + block * quants;
-		rows.scales = (uint8_t *)dst + layout->scales + block * scales;
-		rows.supers = (uint8_t *)dst + layout->supers + block * supers;
-		rows.n = WEIR_MIN(n_rows - done, (size_t)WEIR_PLANE_ROWS);
-		if (rows.n < WEIR_PLANE_ROWS && first_row + n_rows == layout->rows) {
-			memset(rows.quants, 0, quants);
-			memset(rows.scales, 0, scales);
-			memset(rows.supers, 0, supers);
-		}
+		rows_at(&rows, dst, first_row + done, first_row, n_rows);
 		pack_rows(&rows, type);
+		rows.src += rows.n * rows.src_stride;
+	}
+}
+
+void weir_plane_put(const struct weir_plane_layout *layout, void *dst, const struct weir_codes *codes,
+	size_t first_row, size_t n_rows)
+{
+	struct rows rows = {.layout = layout, .src = codes->q, .src_stride = layout->k};
+
+	for (size_t done = 0; done < n_rows; done += rows.n) {
+		rows_at(&rows, dst, first_row + done, first_row, n_rows);
+		put_rows(&rows);
+		put_codes_scales(&rows, codes, done);
 		rows.src += rows.n * rows.src_stride;
 	}
 }

@@ -5,19 +5,27 @@
 #include "base/base.h"
 #include "quant/blocks.h"
 
-static const struct weir_plane_format f32_plane = {WEIR_PLANE_F32, 0, false, false, 0};
-static const struct weir_plane_format f16_plane = {WEIR_PLANE_F16, 0, false, false, 0};
-static const struct weir_plane_format bf16_plane = {WEIR_PLANE_BF16, 0, false, false, 0};
-static const struct weir_plane_format q4_0_plane = {WEIR_PLANE_U4, 32, false, false, 8};
-static const struct weir_plane_format q4_1_plane = {WEIR_PLANE_U4, 32, false, true, 0};
-static const struct weir_plane_format q5_0_plane = {WEIR_PLANE_U8, 32, false, false, 16};
-static const struct weir_plane_format q5_1_plane = {WEIR_PLANE_U8, 32, false, true, 0};
-static const struct weir_plane_format q8_0_plane = {WEIR_PLANE_U8, 32, false, false, 128};
-static const struct weir_plane_format q2_k_plane = {WEIR_PLANE_U4, 16, true, true, 0};
-static const struct weir_plane_format q3_k_plane = {WEIR_PLANE_U4, 16, true, false, 4};
-static const struct weir_plane_format q4_k_plane = {WEIR_PLANE_U4, 32, true, true, 0};
-static const struct weir_plane_format q5_k_plane = {WEIR_PLANE_U8, 32, true, true, 0};
-static const struct weir_plane_format q6_k_plane = {WEIR_PLANE_U8, 16, true, false, 32};
+static const struct weir_plane_format f32_plane = {.base = WEIR_PLANE_F32};
+static const struct weir_plane_format f16_plane = {.base = WEIR_PLANE_F16};
+static const struct weir_plane_format bf16_plane = {.base = WEIR_PLANE_BF16};
+static const struct weir_plane_format q4_0_plane = {.base = WEIR_PLANE_U4, .group = 32, .zero = 8};
+static const struct weir_plane_format q4_1_plane = {
+	.base = WEIR_PLANE_U4, .group = 32, .has_min = true};
+static const struct weir_plane_format q5_0_plane = {.base = WEIR_PLANE_U8, .group = 32, .zero = 16};
+static const struct weir_plane_format q5_1_plane = {
+	.base = WEIR_PLANE_U8, .group = 32, .has_min = true};
+static const struct weir_plane_format q8_0_plane = {
+	.base = WEIR_PLANE_U8, .group = 32, .zero = 128};
+static const struct weir_plane_format q2_k_plane = {
+	.base = WEIR_PLANE_U4, .group = 16, .two_level = true, .has_min = true};
+static const struct weir_plane_format q3_k_plane = {
+	.base = WEIR_PLANE_U4, .group = 16, .two_level = true, .zero = 4};
+static const struct weir_plane_format q4_k_plane = {
+	.base = WEIR_PLANE_U4, .group = 32, .two_level = true, .has_min = true};
+static const struct weir_plane_format q5_k_plane = {
+	.base = WEIR_PLANE_U8, .group = 32, .two_level = true, .has_min = true};
+static const struct weir_plane_format q6_k_plane = {
+	.base = WEIR_PLANE_U8, .group = 16, .two_level = true, .zero = 32};
 
 const struct weir_plane_format *weir_plane_format(enum weir_type type)
 {
@@ -55,7 +63,8 @@ const struct weir_plane_format *weir_plane_format(enum weir_type type)
 bool weir_plane_format_equal(const struct weir_plane_format *a, const struct weir_plane_format *b)
 {
 	return a->base == b->base && a->group == b->group && a->two_level == b->two_level &&
-	       a->has_min == b->has_min && a->zero == b->zero;
+	       a->has_min == b->has_min && a->zero == b->zero && a->zeros == b->zeros &&
+	       a->f32_scales == b->f32_scales && a->row_act == b->row_act;
 }
 
 /* a * b / c, where c divides a. */
@@ -70,6 +79,8 @@ static bool scaled(size_t a, size_t b, size_t c, size_t *out)
 static bool measure(struct weir_plane_layout *l, size_t weights, size_t align)
 {
 	static const size_t bits[] = {
+		[WEIR_PLANE_U2] = 2,
+		[WEIR_PLANE_U3] = 3,
 		[WEIR_PLANE_U4] = 4,
 		[WEIR_PLANE_U8] = 8,
 		[WEIR_PLANE_F16] = 16,
@@ -80,46 +91,68 @@ static bool measure(struct weir_plane_layout *l, size_t weights, size_t align)
 	const size_t parts = f->has_min ? 2 : 1;
 	size_t end;
 
+	/* In whole bytes: 16 rows of 3 bits are 6 bytes. */
 	if (!scaled(weights, bits[f->base], 8, &l->quants_size))
 		return false;
 	l->scales_size = 0;
-	l->supers_size = 0;
+	l->extra_size = 0;
 	if (!weir_plane_is_float(f)) {
-		/* Less than the quants: no overflow. */
-		l->scales_size = weights / f->group * parts * (f->two_level ? 1 : 2);
+		/* At most 4 bytes for 32 weights, which take 8 or more: no overflow. */
+		const size_t values = l->padded_rows * l->groups * parts;
+
+		l->scales_size = values * (f->two_level ? 1 : f->f32_scales ? 4 : 2);
 		if (f->two_level)
-			l->supers_size = weights / WEIR_PLANE_SUPER * parts * 2;
+			l->extra_size = weights / WEIR_PLANE_SUPER * parts * 2;
+		else if (f->zeros)
+			l->extra_size = values;
 	}
 	/* Room for both sums and three roundings up. */
 	if (!weir_size_add(l->quants_size, l->scales_size, &end) ||
-		!weir_size_add(end, l->supers_size, &end) || end > SIZE_MAX / 2 ||
+		!weir_size_add(end, l->extra_size, &end) || end > SIZE_MAX / 2 ||
 		align > SIZE_MAX / 8)
 		return false;
 	l->scales = weir_align_up(l->quants_size, align);
-	l->supers = weir_align_up(l->scales + l->scales_size, align);
-	l->size = weir_align_up(l->supers + l->supers_size, align);
+	l->extra = weir_align_up(l->scales + l->scales_size, align);
+	l->size = weir_align_up(l->extra + l->extra_size, align);
 	return true;
+}
+
+/* Whether rows of k have this format's groups. */
+static int check_groups(const struct weir_plane_format *f, size_t k)
+{
+	const size_t block = weir_plane_is_float(f) ? 1 : f->two_level ? WEIR_PLANE_SUPER : 32;
+
+	if (k % block)
+		return weir_fail(
+			EINVAL, "rows of %zu weights are not whole blocks of %zu", k, block);
+	if (weir_plane_is_float(f) || f->two_level)
+		return 0;
+	if (!f->group || f->group % 32 || f->group > k || (f->row_act && f->group != k))
+		return weir_fail(EINVAL,
+			"rows of %zu weights have no groups of %u: a group is a multiple of 32", k,
+			(unsigned)f->group);
+	return 0;
 }
 
 int weir_plane_layout(const struct weir_plane_format *format, size_t rows, size_t k, size_t align,
 	struct weir_plane_layout *out)
 {
-	const size_t block = weir_plane_is_float(format) ? 1
-			     : format->two_level	 ? WEIR_PLANE_SUPER
-							 : format->group;
 	size_t weights;
+	int err;
 
 	if (!rows || !k)
 		return weir_fail(EINVAL, "a matrix of %zu x %zu weights has no plane", rows, k);
 	if (!align || (align & (align - 1)))
 		return weir_fail(EINVAL, "a plane's alignment is %zu, not a power of two", align);
-	if (k % block)
-		return weir_fail(
-			EINVAL, "rows of %zu weights are not whole blocks of %zu", k, block);
+	err = check_groups(format, k);
+	if (err)
+		return err;
 	*out = (struct weir_plane_layout){.format = *format, .rows = rows, .k = k};
 	if (rows > SIZE_MAX - WEIR_PLANE_ROWS)
 		goto overflow;
 	out->padded_rows = weir_align_up(rows, WEIR_PLANE_ROWS);
+	if (format->group)
+		out->groups = k / format->group + (k % format->group != 0);
 	if (!weir_size_mul(out->padded_rows, k, &weights) || !measure(out, weights, align))
 		goto overflow;
 	return 0;
@@ -133,7 +166,7 @@ overflow:
 
 struct row {
 	const struct weir_plane_layout *layout;
-	const uint8_t *quants, *scales, *supers; /* of the row's block of 16 */
+	const uint8_t *quants, *scales, *extra; /* of the row's block of 16 */
 	size_t lane;				 /* of the row in it */
 };
 
@@ -155,9 +188,30 @@ static void float_row(const struct row *r, float *out)
 
 static int quant_at(const struct row *r, size_t k)
 {
-	if (r->layout->format.base == WEIR_PLANE_U8)
-		return r->quants[k / 4 * 64 + r->lane * 4 + k % 4];
-	return r->quants[k / 8 * 64 + r->lane * 4 + k % 4] >> (k % 8 / 4 * 4) & 15;
+	const size_t byte = r->lane * 4 + k % 4;
+	const uint8_t *three;
+	int low;
+
+	switch (r->layout->format.base) {
+	case WEIR_PLANE_U2:
+		return r->quants[k / 16 * 64 + byte] >> (k % 16 / 4 * 2) & 3;
+	case WEIR_PLANE_U3:
+		three = r->quants + k / 32 * 192 + byte;
+		low = three[k % 32 / 16 * 64] >> (k % 16 / 4 * 2) & 3;
+		return low | (three[128] >> (k % 32 / 4) & 1) << 2;
+	case WEIR_PLANE_U4:
+		return r->quants[k / 8 * 64 + byte] >> (k % 8 / 4 * 4) & 15;
+	default:
+		return r->quants[k / 4 * 64 + byte];
+	}
+}
+
+/* What stands for zero in group g. */
+static int zero_at(const struct row *r, size_t g)
+{
+	const struct weir_plane_format *f = &r->layout->format;
+
+	return f->zeros ? r->extra[g * WEIR_PLANE_ROWS + r->lane] : f->zero;
 }
 
 /* Scale and minimum of group g. */
@@ -169,13 +223,17 @@ static void scale_at(const struct row *r, size_t g, float *scale, float *min)
 	const uint8_t *super;
 
 	*min = 0;
+	if (f->f32_scales) {
+		memcpy(scale, r->scales + 4 * at, sizeof(*scale));
+		return;
+	}
 	if (!f->two_level) {
 		*scale = weir_load_half(r->scales + 2 * at);
 		if (f->has_min)
 			*min = weir_load_half(r->scales + 2 * (at + WEIR_PLANE_ROWS));
 		return;
 	}
-	super = r->supers + 2 * (g * f->group / WEIR_PLANE_SUPER * width + r->lane);
+	super = r->extra + 2 * (g * f->group / WEIR_PLANE_SUPER * width + r->lane);
 	*scale = weir_load_half(super) * (float)(int8_t)r->scales[at];
 	if (f->has_min)
 		*min = -weir_load_half(super + 2 * WEIR_PLANE_ROWS) *
@@ -186,14 +244,17 @@ static void quant_row(const struct row *r, float *out)
 {
 	const struct weir_plane_format *f = &r->layout->format;
 	float scale = 0, min = 0;
+	int zero = 0;
 
 	for (size_t k = 0; k < r->layout->k; k++) {
-		if (k % f->group == 0)
+		if (k % f->group == 0) {
 			scale_at(r, k / f->group, &scale, &min);
+			zero = zero_at(r, k / f->group);
+		}
 		if (f->has_min)
 			out[k] = (float)quant_at(r, k) * scale + min;
 		else
-			out[k] = (float)(quant_at(r, k) - f->zero) * scale;
+			out[k] = (float)(quant_at(r, k) - zero) * scale;
 	}
 }
 
@@ -206,7 +267,7 @@ void weir_plane_row(
 		.layout = layout,
 		.quants = base + layout->quants_size / blocks * block,
 		.scales = base + layout->scales + layout->scales_size / blocks * block,
-		.supers = base + layout->supers + layout->supers_size / blocks * block,
+		.extra = base + layout->extra + layout->extra_size / blocks * block,
 		.lane = row % WEIR_PLANE_ROWS,
 	};
 

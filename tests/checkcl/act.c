@@ -15,7 +15,7 @@ struct act_case {
 	enum act_op op;
 	unsigned width, tokens; /* of the results: for rmsnorm_out, the head's */
 	size_t k;
-	bool f32, packed;
+	bool f32, packed, rows8;
 };
 
 struct act_run {
@@ -88,7 +88,7 @@ static void add_op(struct weir_graph *g, const struct weir_step_tensors *s, cons
 		weir_op_silu_gate(g, s, x, a->k, out);
 		break;
 	case ACT_PACK:
-		weir_op_pack(g, s, x, a->k, out.packed);
+		weir_op_pack(g, s, x, a->k, out);
 		break;
 	}
 }
@@ -97,7 +97,8 @@ static void add_op(struct weir_graph *g, const struct weir_step_tensors *s, cons
 static double moved(const struct act_run *r)
 {
 	const struct act_case *a = r->a;
-	double row = (double)r->columns * 4 + (a->f32 ? a->k * 4.0 : 0) + (a->packed ? a->k * 1.5 : 0);
+	double row = (double)r->columns * 4 + (a->f32 ? a->k * 4.0 : 0) + (a->packed ? a->k * 1.5 : 0) +
+		     (a->rows8 ? a->k : 0);
 
 	return row * a->tokens;
 }
@@ -125,6 +126,8 @@ static void run_graph(struct checkcl *c, const struct act_run *r)
 		out.f32 = rows_kept(g, "f32", a->width * a->k * sizeof(float));
 	if (a->packed)
 		out.packed = rows_kept(g, "packed", weir_packed_size(a->width, a->k, false));
+	if (a->rows8)
+		out.rows8 = rows_kept(g, "rows8", weir_packed_size(a->width, a->k, false));
 	add_op(g, &s.t, a, x, weight, out);
 	plan = checkcl_plan(c, r->params, g);
 	if (!plan)
@@ -139,12 +142,16 @@ static void run_graph(struct checkcl *c, const struct act_run *r)
 		rows_garbage(out.f32);
 	if (out.packed)
 		rows_garbage(out.packed);
+	if (out.rows8)
+		rows_garbage(out.rows8);
 	if (!checkcl_run(c, r->params, plan, a->tokens))
 		goto done;
 	if (out.f32)
 		rows_check_f32(c, r->params, out.f32, a->tokens * a->k, r->want, r->bound);
 	if (out.packed)
 		rows_check_packed(c, r->params, out.packed, a->width, a->tokens, a->k, r->want, r->bound);
+	if (out.rows8)
+		rows_check_rows8(c, r->params, out.rows8, a->width, a->tokens, a->k, r->want, r->bound);
 	checkcl_time(c, r->params, plan, a->tokens, moved(r), 0);
 done:
 	weir_graph_destroy(g);
@@ -157,8 +164,8 @@ static void run_case(struct checkcl *c, const struct act_case *a)
 
 	r.in_rows = a->tokens + r.first;
 	r.columns = a->op == ACT_SILU_GATE ? 2 * a->k : a->k;
-	snprintf(r.params, sizeof(r.params), "%s width %u tokens %u k %zu%s%s", op_name[a->op], a->width,
-		a->tokens, a->k, a->f32 ? " f32" : "", a->packed ? " packed" : "");
+	snprintf(r.params, sizeof(r.params), "%s width %u tokens %u k %zu%s%s%s", op_name[a->op], a->width,
+		a->tokens, a->k, a->f32 ? " f32" : "", a->packed ? " packed" : "", a->rows8 ? " rows8" : "");
 	r.x = malloc(r.in_rows * r.columns * sizeof(float));
 	r.weight = malloc(a->k * sizeof(float));
 	r.want = malloc(a->tokens * a->k * sizeof(float));
@@ -192,9 +199,18 @@ static void run_op(struct checkcl *c, enum act_op op)
 			a.k = packed_k[j];
 			a.packed = true;
 			a.f32 = op != ACT_PACK && j % 2;
+			a.rows8 = j % 3 == 1;
 			run_case(c, &a);
 		}
-		a.packed = false;
+		a.packed = a.f32 = false;
+		a.rows8 = true;
+		a.k = 160;
+		run_case(c, &a);
+		if (!c->quick && i < 2) { /* two chunks and a bit */
+			a.k = 2 * WEIR_ROWS8_CHUNK + 32;
+			run_case(c, &a);
+		}
+		a.rows8 = false;
 		a.f32 = true;
 		for (size_t j = 0; op != ACT_PACK && j < WEIR_ARRAY_SIZE(float_k); j++) {
 			a.k = float_k[j];

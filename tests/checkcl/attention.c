@@ -252,6 +252,8 @@ static void check(struct checkcl *c, const struct attention_run *r, unsigned tok
 		rows_check_f32(c, r->params, r->out.f32, tokens * k, want, bound);
 	if (r->out.packed)
 		rows_check_packed(c, r->params, r->out.packed, r->width, tokens, k, want, bound);
+	if (r->out.rows8)
+		rows_check_rows8(c, r->params, r->out.rows8, r->width, tokens, k, want, bound);
 	free(want);
 	free(bound);
 	free(scores);
@@ -284,11 +286,13 @@ static bool run_make(struct checkcl *c, struct attention_run *r, const struct at
 	r->q = malloc(width * q_size(r) * sizeof(float));
 	checkcl_step_make(c, r->g, width, a->head_dim, &r->s);
 	r->q_tensor = rows_kept(r->g, "q", width * q_size(r) * sizeof(float));
-	/* Alone or beside the floats: both occur. */
+	/* Alone or beside the floats and rows of one scale: both occur. */
 	if (!a->packed || a->two_queries)
 		r->out.f32 = rows_kept(r->g, "f32", width * k * sizeof(float));
 	if (a->packed)
 		r->out.packed = rows_kept(r->g, "packed", weir_packed_size(width, k, false));
+	if (a->packed && a->two_queries)
+		r->out.rows8 = rows_kept(r->g, "rows8", weir_packed_size(width, k, false));
 	weir_op_attention(r->g, &r->s.t, &r->shape, r->q_tensor, cache_bind(&r->cache, r->g), r->out);
 	r->plan = checkcl_plan(c, r->what, r->g);
 	return true;
@@ -316,6 +320,8 @@ static void put_step(struct checkcl *c, struct attention_run *r, const struct at
 		rows_garbage(r->out.f32);
 	if (r->out.packed)
 		rows_garbage(r->out.packed);
+	if (r->out.rows8)
+		rows_garbage(r->out.rows8);
 }
 
 static void run_steps(struct checkcl *c, const struct attention_shape *a, unsigned width, unsigned slots,

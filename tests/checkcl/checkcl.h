@@ -24,7 +24,7 @@ struct checkcl_row {
 };
 
 /* Tables of rows, one a family, ended by a NULL name. */
-extern const struct checkcl_row checkcl_matmul[], checkcl_act[], checkcl_attention[];
+extern const struct checkcl_row checkcl_matmul[], checkcl_act[], checkcl_attention[], checkcl_calib[];
 extern const struct checkcl_row checkcl_cnn_conv[], checkcl_cnn_act[], checkcl_cnn_each[], checkcl_cnn_move[],
 	checkcl_cnn_resize[], checkcl_cnn_float[];
 

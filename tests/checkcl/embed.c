@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* embed.cl against rows of planes, for every type of weights. */
+/* embed.cl against rows of planes, for every kind of weights that embeddings can have. */
 #include "matmul.h"
 
 #include "base/base.h"
 
-static const enum weir_type types[] = {WEIR_TYPE_F32, WEIR_TYPE_F16, WEIR_TYPE_BF16, WEIR_TYPE_Q4_0,
-	WEIR_TYPE_Q4_1, WEIR_TYPE_Q5_0, WEIR_TYPE_Q5_1, WEIR_TYPE_Q8_0, WEIR_TYPE_Q2_K,
-	WEIR_TYPE_Q3_K, WEIR_TYPE_Q4_K, WEIR_TYPE_Q5_K, WEIR_TYPE_Q6_K};
+static const char *const kinds[] = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K",
+	"Q4_K", "Q5_K", "Q6_K", "W4g128", "W8g128"};
 
-static void check_type(struct checkcl *c, enum weir_type type, size_t rows, size_t k)
+static void check_kind(struct checkcl *c, const struct weight_kind *kind, size_t rows, size_t k)
 {
 	enum { TOKENS = 5, EMBED_WIDTH = 7 };
 	struct weir_step step = {.n_tokens = TOKENS};
@@ -21,8 +20,8 @@ static void check_type(struct checkcl *c, enum weir_type type, size_t rows, size
 	struct weights w;
 	char params[96];
 
-	snprintf(params, sizeof(params), "embed %s rows %zu k %zu", weir_type_name(type), rows, k);
-	if (!weights_make(c, type, rows, k, FILL_RANDOM, 1, &w))
+	snprintf(params, sizeof(params), "embed %s rows %zu k %zu", kind->name, rows, k);
+	if (!weights_make(c, kind, rows, k, FILL_RANDOM, 1, &w))
 		return;
 	if (weir_graph_create(c->dev, &g)) {
 		checkcl_fail(c, params, weir_error());
@@ -59,11 +58,11 @@ static void check_type(struct checkcl *c, enum weir_type type, size_t rows, size
 
 void embed_check(struct checkcl *c)
 {
-	for (size_t i = 0; i < WEIR_ARRAY_SIZE(types); i++) {
-		size_t block, bytes;
+	for (size_t i = 0; i < WEIR_ARRAY_SIZE(kinds); i++) {
+		const struct weight_kind *kind = weight_kind(kinds[i]);
+		size_t block = weight_block(kind);
 
-		weir_type_block(types[i], &block, &bytes);
-		check_type(c, types[i], 40, block == 1 ? 33 : block);
-		check_type(c, types[i], 100, 1536);
+		check_kind(c, kind, 40, block == 1 ? 33 : block);
+		check_kind(c, kind, 100, kind->bits ? 576 : 1536); /* the last group of codes is short */
 	}
 }

@@ -96,13 +96,13 @@ static void run(struct checkcl *c, struct fine *f)
 	checkcl_step_done(&s);
 }
 
-static void check(struct checkcl *c, enum weir_type type, size_t rows, size_t k, size_t width, size_t tokens)
+static void check(struct checkcl *c, const struct weight_kind *kind, size_t rows, size_t k, size_t width, size_t tokens)
 {
 	struct fine f = {.k = k, .rows = rows, .width = width, .tokens = tokens};
 
-	snprintf(f.params, sizeof(f.params), "fine %s rows %zu k %zu width %zu tokens %zu", weir_type_name(type), rows,
+	snprintf(f.params, sizeof(f.params), "fine %s rows %zu k %zu width %zu tokens %zu", kind->name, rows,
 		k, width, tokens);
-	if (!weights_make(c, type, rows, k, FILL_RANDOM, 1, &f.w))
+	if (!weights_make(c, kind, rows, k, FILL_RANDOM, 1, &f.w))
 		return;
 	f.x = matmul_allocate(tokens * k, sizeof(float));
 	f.norm = matmul_allocate(k, sizeof(float));
@@ -126,16 +126,17 @@ static void check(struct checkcl *c, enum weir_type type, size_t rows, size_t k,
 
 void fine_check(struct checkcl *c)
 {
-	static const enum weir_type types[] = {WEIR_TYPE_Q4_0, WEIR_TYPE_Q4_1, WEIR_TYPE_Q8_0, WEIR_TYPE_Q2_K,
-		WEIR_TYPE_Q6_K};
+	static const char *const kinds[] = {
+		"Q4_0", "Q4_1", "Q8_0", "Q2_K", "Q6_K", "W4g128"};
 
-	for (size_t i = 0; i < (c->quick ? 2 : WEIR_ARRAY_SIZE(types)); i++) {
-		size_t k = types[i] >= WEIR_TYPE_Q2_K ? 256 : 96;
+	for (size_t i = 0; i < (c->quick ? 2 : WEIR_ARRAY_SIZE(kinds)); i++) {
+		const struct weight_kind *kind = weight_kind(kinds[i]);
+		size_t k = weight_block(kind) > 32 ? 256 : 96;
 
-		check(c, types[i], 40, k, 1, 1);
-		check(c, types[i], 20, 2 * k, 6, 6);
-		check(c, types[i], 48, k, 20, 1);
-		check(c, types[i], 48, k, 20, 13);
-		check(c, types[i], 48, k, 20, 20);
+		check(c, kind, 40, k, 1, 1);
+		check(c, kind, 20, 2 * k, 6, 6);
+		check(c, kind, 48, k, 20, 1);
+		check(c, kind, 48, k, 20, 13);
+		check(c, kind, 48, k, 20, 20);
 	}
 }

@@ -124,7 +124,7 @@ static unsigned run_rows(struct checkcl *c, const struct checkcl_row *rows, cons
 int main(int argc, char **argv)
 {
 	static const struct checkcl_row *const families[] = {
-		checkcl_matmul, checkcl_act, checkcl_attention, checkcl_cnn_conv, checkcl_cnn_act, checkcl_cnn_each,
+		checkcl_matmul, checkcl_act, checkcl_attention, checkcl_calib, checkcl_cnn_conv, checkcl_cnn_act, checkcl_cnn_each,
 		checkcl_cnn_move, checkcl_cnn_resize, checkcl_cnn_float};
 	struct checkcl c = {.seed = 1};
 	struct weir_device_settings settings;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* matmul.cl against sums in double, for every type of weights. */
+/* matmul.cl against sums in double, for every kind of weights. */
 #include "matmul.h"
 
 #include <math.h>
@@ -51,12 +51,12 @@ static bool run_make(struct checkcl *c, const struct weights *w, const struct mo
 	size_t width, struct run *r)
 {
 	const struct weir_plane_layout *l = &w->m.layout;
-	bool floats = weir_plane_is_float(&l->format);
-	struct weir_rows_out x = {NULL, NULL};
+	enum form form = activations_form(&l->format);
+	struct weir_rows_out x = {.f32 = NULL};
 
 	memset(r, 0, sizeof(*r));
 	snprintf(r->params, sizeof(r->params), "matmul %s rows %zu k %zu width %zu %s",
-		weir_type_name(w->type), l->rows, l->k, width, mode->name);
+		w->kind->name, l->rows, l->k, width, mode->name);
 	r->mode = mode;
 	r->width = width;
 	r->first = mode->place ? 32 : 0;
@@ -66,16 +66,13 @@ static bool run_make(struct checkcl *c, const struct weights *w, const struct mo
 		return false;
 	}
 	checkcl_step_make(c, r->g, (unsigned)width, 0, &r->step);
-	r->x = weir_graph_tensor(r->g, "x", activations_size(floats, width, l->k));
+	r->x = weir_graph_tensor(r->g, "x", activations_size(form, width, l->k));
 	r->y = weir_graph_tensor(r->g, "y", width * r->columns * sizeof(float));
 	r->bias = weir_graph_tensor(r->g, "bias", l->rows * sizeof(float));
 	weir_tensor_keep(r->x);
 	weir_tensor_keep(r->y);
 	weir_tensor_keep(r->bias);
-	if (floats)
-		x.f32 = r->x;
-	else
-		x.packed = r->x;
+	*(form == FORM_F32 ? &x.f32 : form == FORM_ROWS8 ? &x.rows8 : &x.packed) = r->x;
 	weir_op_matmul(r->g, &r->step.t, "matmul", &w->m, x, (unsigned)width, r->y, r->columns,
 		r->first, mode->bias ? r->bias : NULL, mode->flags);
 	r->plan = checkcl_plan(c, r->params, r->g);
@@ -105,7 +102,7 @@ static bool run_tokens(struct checkcl *c, struct run *r, const struct weights *w
 		.n_tokens = out ? 1 : (int)tokens, .out_count = out ? (int)tokens : 1};
 	size_t size = r->width * r->columns * sizeof(float);
 
-	activations_put(a, weir_plane_is_float(&w->m.layout.format), r->width, tokens, r->x);
+	activations_put(a, activations_form(&w->m.layout.format), r->width, tokens, r->x);
 	checkcl_put(r->step.t.step, &step, sizeof(step));
 	checkcl_put(r->y, r->before, size);
 	if (!checkcl_run(c, r->params, r->plan, (unsigned)tokens))
@@ -122,9 +119,9 @@ static bool run_tokens(struct checkcl *c, struct run *r, const struct weights *w
 static double reference(const struct weights *w, const float *x, size_t row, float *bound)
 {
 	const struct weir_plane_layout *l = &w->m.layout;
-	size_t step = weir_plane_is_float(&l->format) ? 4 : l->format.group;
+	size_t step = weir_plane_is_float(&l->format) ? 4 : WEIR_MIN(l->format.group, 32u);
 	/*
-	 * An addition for each group, or for each four where floats go to four sums, and at most
+	 * An addition for each group, or each 32 of it, or for each four where floats go to four sums, and at most
 	 * ten more: in a term its scale, its minimum and the reference's weight (two), after the last
 	 * one three of a four's rest, the sums of four parts, the bias.
 	 */
@@ -213,15 +210,14 @@ static void check_mode(struct checkcl *c, const struct weights *w, const struct 
 }
 
 static void check_shape(
-	struct checkcl *c, enum weir_type type, size_t rows, size_t k, size_t n_modes)
+	struct checkcl *c, const struct weight_kind *kind, size_t rows, size_t k, size_t n_modes)
 {
-	bool floats = weir_plane_is_float(weir_plane_format(type));
 	struct activations a;
 	struct weights w;
 
-	if (!weights_make(c, type, rows, k, FILL_RANDOM, 1, &w))
+	if (!weights_make(c, kind, rows, k, FILL_RANDOM, 1, &w))
 		return;
-	activations_make(c, k, floats, X_RANDOM, &a);
+	activations_make(c, k, activations_form(&w.m.layout.format), X_RANDOM, &a);
 	for (size_t i = 0; i < n_modes; i++)
 		check_mode(c, &w, &a, &modes[i], i == 0);
 	activations_free(&a);
@@ -229,20 +225,19 @@ static void check_shape(
 }
 
 /* Every weight and every activation at an end of its range: the largest sums. */
-static void check_extremes(struct checkcl *c, enum weir_type type)
+static void check_extremes(struct checkcl *c, const struct weight_kind *kind, size_t k, size_t n_fills)
 {
 	static const int fills[] = {0xff, 0x00, 0x7f, 0x80};
-	bool floats = weir_plane_is_float(weir_plane_format(type));
 
-	for (size_t i = 0; i < WEIR_ARRAY_SIZE(fills); i++) {
+	for (size_t i = 0; i < n_fills; i++) {
 		struct weights w;
 
-		if (!weights_make(c, type, 16, 512, fills[i], 1, &w))
+		if (!weights_make(c, kind, 16, k, fills[i], 1, &w))
 			return;
 		for (int pattern = X_MAX; pattern <= X_ALTERNATE; pattern++) {
 			struct activations a;
 
-			activations_make(c, 512, floats, pattern, &a);
+			activations_make(c, k, activations_form(&w.m.layout.format), pattern, &a);
 			check_mode(c, &w, &a, &modes[0], false);
 			activations_free(&a);
 		}
@@ -252,31 +247,31 @@ static void check_extremes(struct checkcl *c, enum weir_type type)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static void check_type(struct checkcl *c, enum weir_type type)
+static void check_kind(struct checkcl *c, const char *name)
 {
 	static const size_t float_k[] = {1, 7, 65, 576}, block_k[] = {32, 64, 576, 1536},
-			    super_k[] = {256, 512, 768, 1536};
+			    super_k[] = {256, 512, 768, 1536},
+			    code_k[] = {128, 160, 576, 1536}; /* short last groups */
 	static const size_t rows[] = {16, 5, 40, 100};
-	const size_t *k = float_k;
-	size_t block, bytes;
+	const struct weight_kind *kind = weight_kind(name);
+	const size_t *k = float_k, block = weight_block(kind);
 
-	weir_type_block(type, &block, &bytes);
 	if (block > 1)
-		k = block == 32 ? block_k : super_k;
+		k = kind->format.group > 32 ? code_k : block == 32 ? block_k : super_k;
 	for (size_t i = 0; i < WEIR_ARRAY_SIZE(rows); i++) {
 		if (c->quick && i == 3)
 			break;
-		check_shape(c, type, rows[i], k[i], i == 2 ? WEIR_ARRAY_SIZE(modes) : 1);
+		check_shape(c, kind, rows[i], k[i], i == 2 ? WEIR_ARRAY_SIZE(modes) : 1);
 	}
-	check_extremes(c, type);
+	check_extremes(c, kind, 512, c->quick && kind->bits ? 1 : 4);
 	if (!c->quick) /* more units of work than work-groups */
-		check_shape(c, type, 2100, 256, 1);
+		check_shape(c, kind, 2100, 256, 1);
 	if (c->bench)
-		matmul_time(c, type);
+		matmul_time(c, kind);
 }
 
 /* The same matmul on the same device in another tier; the result is in got. */
-static bool run_tier(struct checkcl *c, enum weir_tier tier, enum weir_type type, size_t width,
+static bool run_tier(struct checkcl *c, enum weir_tier tier, const struct weight_kind *kind, size_t width,
 	float *got, size_t n)
 {
 	struct weir_device_settings settings;
@@ -294,8 +289,8 @@ static bool run_tier(struct checkcl *c, enum weir_tier tier, enum weir_type type
 		checkcl_fail(c, weir_tier_name(tier), weir_error());
 		return false;
 	}
-	if (weights_make(&other, type, 40, 512, FILL_RANDOM, 1, &w)) {
-		activations_make(&other, 512, false, X_RANDOM, &a);
+	if (weights_make(&other, kind, 40, 512, FILL_RANDOM, 1, &w)) {
+		activations_make(&other, 512, activations_form(&w.m.layout.format), X_RANDOM, &a);
 		if (run_make(&other, &w, &modes[0], width, &r)) {
 			ok = run_tokens(&other, &r, &w, &a, width);
 			memcpy(got, r.got, n * sizeof(float));
@@ -313,22 +308,24 @@ static bool run_tier(struct checkcl *c, enum weir_tier tier, enum weir_type type
 /* All tiers that the device has give the same bits. */
 static void check_tiers(struct checkcl *c)
 {
-	static const enum weir_type some[] = {
-		WEIR_TYPE_Q4_0, WEIR_TYPE_Q8_0, WEIR_TYPE_Q4_K, WEIR_TYPE_Q6_K};
+	static const char *const some[] = {
+		"Q4_0", "Q8_0", "Q4_K", "Q6_K", "W4g128", "W3g128", "W2g64", "W8g128", "W8A8"};
 	enum weir_tier best = weir_device_props(c->dev)->tier;
 	float want[40 * WIDTH], got[40 * WIDTH];
 	char params[96];
 
 	for (size_t i = 0; i < WEIR_ARRAY_SIZE(some); i++) {
+		const struct weight_kind *kind = weight_kind(some[i]);
+
 		for (size_t width = 1; width <= WIDTH; width += WIDTH - 1) {
-			if (!run_tier(c, WEIR_TIER_PORTABLE, some[i], width, want, 40 * width))
+			if (!run_tier(c, WEIR_TIER_PORTABLE, kind, width, want, 40 * width))
 				continue;
 			for (int tier = WEIR_TIER_PORTABLE + 1; tier <= (int)best; tier++) {
 				snprintf(params, sizeof(params),
 					"tiers portable and %s of %s width %zu",
 					weir_tier_name((enum weir_tier)tier),
-					weir_type_name(some[i]), width);
-				if (run_tier(c, (enum weir_tier)tier, some[i], width, got,
+					kind->name, width);
+				if (run_tier(c, (enum weir_tier)tier, kind, width, got,
 					    40 * width))
 					checkcl_compare(c, params, got, want, 40 * width, 0, 0);
 			}
@@ -336,25 +333,39 @@ static void check_tiers(struct checkcl *c)
 	}
 }
 
-#define TYPE_ROW(type)                                                                             \
-	static void check_##type(struct checkcl *c)                                                \
+#define KIND_ROW(name)                                                                             \
+	static void check_##name(struct checkcl *c)                                                \
 	{                                                                                          \
-		check_type(c, WEIR_TYPE_##type);                                                   \
+		check_kind(c, #name);                                                              \
 	}
 
-TYPE_ROW(F32)
-TYPE_ROW(F16)
-TYPE_ROW(BF16)
-TYPE_ROW(Q4_0)
-TYPE_ROW(Q4_1)
-TYPE_ROW(Q5_0)
-TYPE_ROW(Q5_1)
-TYPE_ROW(Q8_0)
-TYPE_ROW(Q2_K)
-TYPE_ROW(Q3_K)
-TYPE_ROW(Q4_K)
-TYPE_ROW(Q5_K)
-TYPE_ROW(Q6_K)
+KIND_ROW(F32)
+KIND_ROW(F16)
+KIND_ROW(BF16)
+KIND_ROW(Q4_0)
+KIND_ROW(Q4_1)
+KIND_ROW(Q5_0)
+KIND_ROW(Q5_1)
+KIND_ROW(Q8_0)
+KIND_ROW(Q2_K)
+KIND_ROW(Q3_K)
+KIND_ROW(Q4_K)
+KIND_ROW(Q5_K)
+KIND_ROW(Q6_K)
+KIND_ROW(W4g128)
+KIND_ROW(W3g128)
+KIND_ROW(W2g64)
+KIND_ROW(W8g128)
+
+/* Rows of more than two chunks too, whose sums would overflow if they were one. */
+static void check_W8A8(struct checkcl *c)
+{
+	const struct weight_kind *kind = weight_kind("W8A8");
+
+	check_kind(c, "W8A8");
+	if (!c->quick)
+		check_extremes(c, kind, 2 * WEIR_ROWS8_CHUNK + 64, 2);
+}
 
 const struct checkcl_row checkcl_matmul[] = {
 	{"matmul-f32", check_F32},
@@ -370,6 +381,11 @@ const struct checkcl_row checkcl_matmul[] = {
 	{"matmul-q4_k", check_Q4_K},
 	{"matmul-q5_k", check_Q5_K},
 	{"matmul-q6_k", check_Q6_K},
+	{"matmul-w4g128", check_W4g128},
+	{"matmul-w3g128", check_W3g128},
+	{"matmul-w2g64", check_W2g64},
+	{"matmul-w8g128", check_W8g128},
+	{"matmul-w8a8", check_W8A8},
 	{"matmul-tiers", check_tiers},
 	{"embed", embed_check},
 	{"fine", fine_check},

@@ -11,12 +11,13 @@
 #define BENCH_PREFILL_BYTES (24u << 20)
 
 /* A plan of many matmuls, each with weights of its own. */
-static void time_shape(struct checkcl *c, enum weir_type type, size_t rows, size_t k, size_t tokens)
+static void time_shape(
+	struct checkcl *c, const struct weight_kind *kind, size_t rows, size_t k, size_t tokens)
 {
-	bool floats = weir_plane_is_float(weir_plane_format(type));
+	struct weir_plane_format format = weight_format(kind, k);
 	struct weir_step step = {.n_tokens = (int)tokens, .out_count = 1};
 	struct weir_plane_layout l;
-	struct weir_rows_out x = {NULL, NULL};
+	struct weir_rows_out x;
 	struct checkcl_step s;
 	struct weir_plan *plan;
 	struct weir_tensor *y;
@@ -25,14 +26,13 @@ static void time_shape(struct checkcl *c, enum weir_type type, size_t rows, size
 	size_t copies;
 	char params[96];
 
-	snprintf(params, sizeof(params), "matmul %s %zu x %zu, %zu tokens", weir_type_name(type),
+	snprintf(params, sizeof(params), "matmul %s %zu x %zu, %zu tokens", kind->name,
 		rows, k, tokens);
-	if (weir_plane_layout(
-		    weir_plane_format(type), rows, k, weir_device_props(c->dev)->align, &l))
+	if (weir_plane_layout(&format, rows, k, weir_device_props(c->dev)->align, &l))
 		return;
 	copies = WEIR_MIN(
 		(tokens == 1 ? BENCH_DECODE_BYTES : BENCH_PREFILL_BYTES) / l.size + 1, (size_t)250);
-	if (!weights_make(c, type, rows, k, FILL_RANDOM, copies, &w))
+	if (!weights_make(c, kind, rows, k, FILL_RANDOM, copies, &w))
 		return;
 	if (weir_graph_create(c->dev, &g)) {
 		checkcl_fail(c, params, weir_error());
@@ -40,7 +40,8 @@ static void time_shape(struct checkcl *c, enum weir_type type, size_t rows, size
 		return;
 	}
 	checkcl_step_make(c, g, (unsigned)tokens, 0, &s);
-	x.f32 = x.packed = weir_graph_tensor(g, "x", activations_size(floats, tokens, k));
+	x.f32 = weir_graph_tensor(g, "x", activations_size(activations_form(&format), tokens, k));
+	x = (struct weir_rows_out){.f32 = x.f32, .packed = x.f32, .rows8 = x.f32};
 	weir_tensor_keep(x.f32);
 	y = weir_graph_tensor(g, "y", tokens * rows * sizeof(float));
 	for (size_t i = 0; i < copies; i++) {
@@ -57,7 +58,7 @@ static void time_shape(struct checkcl *c, enum weir_type type, size_t rows, size
 		checkcl_put(s.t.step, &step, sizeof(step));
 		free(zero);
 		checkcl_time(c, params, plan, (unsigned)tokens,
-			(double)(l.quants_size + l.scales_size + l.supers_size) * copies,
+			(double)(l.quants_size + l.scales_size + l.extra_size) * copies,
 			2.0 * rows * k * tokens * copies);
 	}
 	weir_graph_destroy(g);
@@ -65,16 +66,14 @@ static void time_shape(struct checkcl *c, enum weir_type type, size_t rows, size
 	weights_free(&w);
 }
 
-void matmul_time(struct checkcl *c, enum weir_type type)
+void matmul_time(struct checkcl *c, const struct weight_kind *kind)
 {
 	static const size_t shapes[][2] = {{576, 1536}, {1536, 576}, {2048, 5632}, {4096, 4096}};
-	size_t block, bytes;
 
-	weir_type_block(type, &block, &bytes);
 	for (size_t tokens = 1; tokens <= BENCH_TOKENS; tokens += BENCH_TOKENS - 1) {
 		for (size_t i = 0; i < WEIR_ARRAY_SIZE(shapes); i++) {
-			if (shapes[i][1] % block == 0)
-				time_shape(c, type, shapes[i][0], shapes[i][1], tokens);
+			if (shapes[i][1] % weight_block(kind) == 0)
+				time_shape(c, kind, shapes[i][0], shapes[i][1], tokens);
 		}
 	}
 }

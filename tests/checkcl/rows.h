@@ -25,4 +25,8 @@ void rows_check_f32(struct checkcl *c, const char *params, struct weir_tensor *f
 void rows_check_packed(struct checkcl *c, const char *params, struct weir_tensor *packed, unsigned width,
 	unsigned tokens, size_t k, const float *want, const float *bound);
 
+/* The same for rows of one scale. */
+void rows_check_rows8(struct checkcl *c, const char *params, struct weir_tensor *rows8, unsigned width,
+	unsigned tokens, size_t k, const float *want, const float *bound);
+
 #endif
