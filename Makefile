@@ -78,6 +78,10 @@ $O/%.o: %.c $O/flags
 
 # Plain C references do by loops what the kernels do: -O3 keeps the suites short.
 $O/tests/reference.o $O/tests/checkcl/%.o: OPT := -O3
+# Loops over all weights, many times.
+$O/runtime/quant/rtn.o $O/runtime/quant/clip.o $O/runtime/quant/forms.o $O/runtime/quant/awq.o: OPT := -O3
+# Sums over vocabularies, for each token: -O3 makes vectors of them.
+$O/tools/weir/eval_logits.o: private OPT := -O3
 
 $O/gen/kernel_sources.o: $O/gen/kernel_sources.c
 	$(call say,CC)
@@ -153,7 +157,7 @@ $O/tests/readme%: $O/tests/readme%.c $O/libweir.a
 	$(Q)$(CC) $(BASE) $(OPT) $(SAN) -o $@ $< $O/libweir.a $(LIBS)
 
 FUZZ_OBJ = $(LIB_SRC:%.c=$O/fuzz-obj/%.o) $O/fuzz-obj/kernel_sources.o $O/fuzz-obj/gguf_writer.o \
-	$(patsubst %,$O/fuzz-obj/tests/%.o,golden picture_writer tflite_writer tflite_sample)
+	$(patsubst %,$O/fuzz-obj/tests/%.o,folder_sample folder_writer golden picture_writer tflite_writer tflite_sample)
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $O/fuzz-obj/kernel_sources.o: $O/gen/kernel_sources.c
