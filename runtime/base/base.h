@@ -43,6 +43,11 @@ static inline size_t weir_align_up(size_t x, size_t a)
 	return (x + a - 1) & ~(a - 1);
 }
 
+struct weir_str { /* bytes in what was read; may hold zero bytes; not terminated */
+	const char *ptr;
+	size_t len;
+};
+
 /* Seconds on the monotonic clock. */
 double weir_now(void);
 
@@ -52,6 +57,8 @@ struct weir_hash {
 };
 void weir_hash_init(struct weir_hash *h);
 void weir_hash_add(struct weir_hash *h, const void *data, size_t size);
+
+bool weir_path_is_folder(const char *path);
 
 /* Makes a folder and its parents (mode 0700). 0 or -errno. */
 int weir_path_make(const char *path);

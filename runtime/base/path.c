@@ -5,6 +5,13 @@
 
 #include "base/base.h"
 
+bool weir_path_is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 int weir_path_make(const char *path)
 {
 	char *copy = strdup(path);

@@ -3,9 +3,7 @@
 #ifndef WEIR_FORMAT_GGUF_H
 #define WEIR_FORMAT_GGUF_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/base.h"
 
 /* Tensor types by their number in the file (ggml's enum); the ones that Weir runs. */
 enum weir_type {
@@ -34,11 +32,6 @@ enum weir_gguf_value {
 	WEIR_GGUF_U8, WEIR_GGUF_I8, WEIR_GGUF_U16, WEIR_GGUF_I16, WEIR_GGUF_U32, WEIR_GGUF_I32,
 	WEIR_GGUF_F32, WEIR_GGUF_BOOL, WEIR_GGUF_STRING, WEIR_GGUF_ARRAY, WEIR_GGUF_U64, WEIR_GGUF_I64,
 	WEIR_GGUF_F64,
-};
-
-struct weir_str { /* bytes in the mapped file; may hold zero bytes; not terminated */
-	const char *ptr;
-	size_t len;
 };
 
 struct weir_gguf_array {

@@ -2,6 +2,7 @@
 /* Reads and writes UTF-8 and finds where its characters end. */
 #include "format/utf8.h"
 
+#include "base/base.h"
 #include "weir/llm.h"
 
 /* Bytes that a character with this first byte has; 0 for a byte that starts none. */
@@ -120,4 +121,35 @@ size_t weir_utf8_whole(const char *text, size_t len)
 			return len - back;
 	}
 	return len;
+}
+
+size_t weir_utf8_printable(const char *s, size_t n)
+{
+	uint32_t c = 0;
+	const size_t len = weir_utf8_decode(s, n, &c);
+
+	/* Control characters are U+0000 to U+001F and U+007F to U+009F. */
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) ? 0 : len;
+}
+
+bool weir_utf8_is_clean(const char *s, size_t n)
+{
+	size_t len = 1;
+
+	for (size_t i = 0; i < n && len; i += len)
+		len = weir_utf8_printable(s + i, n - i);
+	return len > 0;
+}
+
+void weir_utf8_clean(char *text)
+{
+	size_t len;
+
+	for (size_t left = strlen(text); left; text += len, left -= len) {
+		len = weir_utf8_printable(text, left);
+		if (!len) {
+			*text = '?';
+			len = 1;
+		}
+	}
 }

@@ -16,4 +16,18 @@ size_t weir_utf8_encode(uint32_t character, char out[4]);
  * 0. */
 size_t weir_utf8_run(const char *s, size_t n, bool *valid);
 
+/*
+ * Bytes of the character at s, of which n >= 1 can be read; 0 if there is no valid one, or a
+ * control character, which would do things to a terminal.
+ */
+size_t weir_utf8_printable(const char *s, size_t n);
+
+/* Whether all of it is UTF-8 without control characters. */
+bool weir_utf8_is_clean(const char *s, size_t n);
+
+/*
+ * Puts '?' for control characters and for what is not UTF-8, in a terminated text: for sentences that show a file's own words.
+ */
+void weir_utf8_clean(char *text);
+
 #endif
