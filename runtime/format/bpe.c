@@ -118,14 +118,19 @@ static int encode_word(void *user, const char *word, size_t len)
 	err = weir_merger_start(m, word, len);
 	if (err)
 		return err;
-	for (size_t i = 0; i < len; i++)
-		weir_merger_add(m, 1, call->t->byte_token[(unsigned char)word[i]]);
-	err = weir_merger_run(m);
-	/* A byte that the vocabulary has no token for (there are such vocabularies) is left out. */
-	for (int32_t i = 0; i >= 0 && !err; i = m->symbols[i].next) {
-		if (m->symbols[i].token >= 0)
-			err = weir_tokens_add(call->out, m->symbols[i].token);
+	/*
+	 * A byte that the vocabulary has no token for (there are such vocabularies) is left out, and those beside it
+	 * meet: so does Hugging Face's library.
+	 */
+	for (size_t i = 0; i < len; i++) {
+		int32_t token = call->t->byte_token[(unsigned char)word[i]];
+
+		if (token >= 0)
+			weir_merger_add(m, 1, token);
 	}
+	err = weir_merger_run(m);
+	for (int32_t i = m->n > 0 ? 0 : -1; i >= 0 && !err; i = m->symbols[i].next)
+		err = weir_tokens_add(call->out, m->symbols[i].token);
 	return err;
 }
 

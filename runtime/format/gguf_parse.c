@@ -61,27 +61,6 @@ static bool take_string(struct cursor *c, struct weir_str *out)
 	return true;
 }
 
-size_t weir_gguf_printable(const char *p, size_t n)
-{
-	uint32_t c = 0;
-	const size_t len = weir_utf8_decode(p, n, &c);
-
-	/* Control characters are U+0000 to U+001F and U+007F to U+009F. */
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) ? 0 : len;
-}
-
-static bool is_clean(const struct weir_str *s)
-{
-	size_t i, len;
-
-	for (i = 0; i < s->len; i += len) {
-		len = weir_gguf_printable(s->ptr + i, s->len - i);
-		if (!len)
-			return false;
-	}
-	return true;
-}
-
 int weir_str_compare(const struct weir_str *a, const struct weir_str *b)
 {
 	int order = memcmp(a->ptr, b->ptr, WEIR_MIN(a->len, b->len));
@@ -196,7 +175,7 @@ static int parse_key(struct cursor *c, uint64_t number, uint64_t count, struct w
 	if (!take_string(c, &key->name))
 		return weir_gguf_fail(c->s, EINVAL,
 			"it ends in metadata key %" PRIu64 " of %" PRIu64, number, count);
-	if (!key->name.len || key->name.len > KEY_MAX || !is_clean(&key->name))
+	if (!key->name.len || key->name.len > KEY_MAX || !weir_utf8_is_clean(key->name.ptr, key->name.len))
 		return weir_gguf_fail(c->s, EINVAL,
 			"metadata key %" PRIu64 " of %" PRIu64
 			" has no name of 1 to %d bytes of UTF-8 text",
@@ -277,7 +256,7 @@ static int parse_tensor_name(
 	if (!take_string(c, &name))
 		return weir_gguf_fail(c->s, EINVAL,
 			"it ends in the name of tensor %" PRIu64 " of %" PRIu64, number, count);
-	if (!name.len || name.len > NAME_MAX_BYTES || !is_clean(&name))
+	if (!name.len || name.len > NAME_MAX_BYTES || !weir_utf8_is_clean(name.ptr, name.len))
 		return weir_gguf_fail(c->s, EINVAL,
 			"tensor %" PRIu64 " of %" PRIu64
 			" has no name of 1 to %d bytes of UTF-8 text",

@@ -72,10 +72,4 @@ const char *weir_gguf_value_name(uint32_t type);
  */
 bool weir_type_shape(uint32_t type, size_t *weights, size_t *bytes);
 
-/*
- * Bytes of the UTF-8 character at p, of which n >= 1 can be read; 0 if there is no valid one, or a
- * control character, which would do things to a terminal.
- */
-size_t weir_gguf_printable(const char *p, size_t n);
-
 #endif

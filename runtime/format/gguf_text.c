@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Metadata values as text for listings: safe to print, cut to fit. */
 #include "format/gguf_parse.h"
+#include "format/utf8.h"
 
 #include <inttypes.h>
 
@@ -48,7 +49,7 @@ static void finish(struct text *t)
 /* Control bytes and what is not UTF-8 would reach the terminal: they are written as escapes. */
 static size_t put_char(struct text *t, const char *p, size_t n)
 {
-	const size_t len = weir_gguf_printable(p, n);
+	const size_t len = weir_utf8_printable(p, n);
 	const unsigned char u = (unsigned char)*p;
 	char escape[8];
 

@@ -82,7 +82,7 @@ static bool candidate_make(const struct weir_merger *m, int32_t left, struct wei
 	l = &m->symbols[left];
 	r = &m->symbols[l->next];
 	c->len = l->len + r->len;
-	if (v->kind == WEIR_VOCAB_SPM) {
+	if (v->kind == WEIR_VOCAB_SPM && !v->ranked) {
 		c->token = weir_vocab_find_plain(v, m->text + l->at, c->len);
 		if (c->token < 0)
 			return false;

@@ -12,34 +12,20 @@
 #include <pcre2.h>
 
 /*
- * Unicode's White_Space as the inside of a class: PCRE2's own \s also takes U+180E, which Unicode
- * took away in 6.3. S and NOT_S are \s and \S.
+ * The expressions, as the tokenizer.json files of the models named have them, in Oniguruma's syntax; the default one is
+ * from the list in llama.cpp's src/llama-vocab.cpp. An expression splits what the one before it left.
  */
-#define SPACES                                                                                     \
-	"\\x{09}-\\x{0d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"                         \
-	"\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define S "[" SPACES "]"
-#define NOT_S "[^" SPACES "]"
-#define OTHER "[^" SPACES "\\p{L}\\p{N}]"
-
-/*
- * The patterns, with their sources: the tokenizer.json files of the models named, and the list in
- * llama.cpp's src/llama-vocab.cpp, whose adapted contractions (ASCII letters alone) are used. An
- * expression splits what the one before it left.
- */
-#define GPT2 "'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+| ?" OTHER "+|" S "+(?!" NOT_S ")|" S "+"
-#define CONTRACTIONS "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])"
 #define LETTERS_AND_DIGITS(digits)                                                                 \
-	CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?" OTHER "+[\\r\\n]*|" S          \
-		     "*[\\r\\n]+|" S "+(?!" NOT_S ")|" S "+"
-/* Mistral-Nemo's tokenizer.json; llama.cpp's stand-in for it is coarser. */
+	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                      \
+	"| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+/* Mistral-Nemo's; llama.cpp's stand-in for it is coarser. */
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define TEKKEN                                                                                     \
 	"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER        \
-	"*|\\p{N}| ?" OTHER "+[\\r\\n/]*|" S "*[\\r\\n]+|" S "+(?!" NOT_S ")|" S "+"
+	"*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-#define MAX_STAGES 4
+#define NAMED_STEPS 4
 
 enum pattern {
 	PATTERN_GPT2,
@@ -50,13 +36,13 @@ enum pattern {
 	PATTERN_DEFAULT,
 };
 
-static const char *const patterns[][MAX_STAGES] = {
-	[PATTERN_GPT2] = {GPT2},
-	[PATTERN_DIGITS_GPT2] = {"\\p{N}", GPT2},
+static const char *const patterns[][NAMED_STEPS] = {
+	[PATTERN_GPT2] = {WEIR_REGEX_GPT2},
+	[PATTERN_DIGITS_GPT2] = {"\\p{N}", WEIR_REGEX_GPT2},
 	[PATTERN_LLAMA3] = {LETTERS_AND_DIGITS("\\p{N}{1,3}")},
 	[PATTERN_QWEN2] = {LETTERS_AND_DIGITS("\\p{N}")},
 	[PATTERN_TEKKEN] = {TEKKEN},
-	[PATTERN_DEFAULT] = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"},
+	[PATTERN_DEFAULT] = {"[\\p{P}$+<=>^~|]+", WEIR_REGEX_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"},
 };
 
 /* Names that GGUF files use. Each was checked to mean exactly this pattern and these flags in
@@ -98,50 +84,56 @@ static const struct pre_name {
 };
 
 struct weir_pretokenizer {
-	const struct pre_name *name;
-	unsigned stages;
-	pcre2_code *code[MAX_STAGES];
+	struct weir_vocab_words words; /* the regexes are others' */
+	bool add_bos;
+	unsigned steps; /* compiled */
+	pcre2_code *code[WEIR_VOCAB_STEPS];
 };
 
-static int code_compile(const char *pattern, pcre2_code **out)
+static int code_fail(int code_err)
 {
-	int code_err;
-	PCRE2_SIZE offset;
 	PCRE2_UCHAR text[128];
 
+	pcre2_get_error_message(code_err, text, sizeof(text));
+	return weir_fail(EOPNOTSUPP, "PCRE2 does not take a pre-tokenizer's expression: %s", (char *)text);
+}
+
+static int code_compile(const char *regex, pcre2_code **out)
+{
+	uint32_t empty = 0;
+	int code_err;
+	PCRE2_SIZE offset;
+	char *pattern;
+	int err = weir_regex_translate(regex, &pattern);
+
+	if (err)
+		return err;
 	*out = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
 		&code_err, &offset, NULL);
-	if (!*out) {
-		pcre2_get_error_message(code_err, text, sizeof(text));
-		return weir_fail(
-			EINVAL, "PCRE2 does not take a pre-tokenizer's pattern: %s", (char *)text);
+	free(pattern);
+	if (!*out)
+		return code_fail(code_err);
+	pcre2_pattern_info(*out, PCRE2_INFO_MATCHEMPTY, &empty);
+	if (empty) {
+		pcre2_code_free(*out);
+		return weir_fail(EOPNOTSUPP, "a pre-tokenizer's expression can match nothing at all");
 	}
 	/* Where the machine lets no code be made, PCRE2 interprets. */
 	pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE);
 	return 0;
 }
 
-int weir_pretokenizer_create(const char *name, struct weir_pretokenizer **out)
+int weir_pretokenizer_compile(const struct weir_vocab_words *words, struct weir_pretokenizer **out)
 {
-	const struct pre_name *found = NULL;
-	struct weir_pretokenizer *p;
+	struct weir_pretokenizer *p = calloc(1, sizeof(*p));
 	int err = 0;
 
-	for (size_t i = 0; i < WEIR_ARRAY_SIZE(pre_names) && !found; i++) {
-		if (strcmp(pre_names[i].name, *name ? name : "default") == 0)
-			found = &pre_names[i];
-	}
-	if (!found)
-		return weir_fail(EOPNOTSUPP,
-			"tokenizer.ggml.pre is \"%s\", a pre-tokenizer that Weir does not know",
-			name);
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return weir_fail(ENOMEM, "no memory for a pre-tokenizer");
-	p->name = found;
-	while (p->stages < MAX_STAGES && patterns[found->pattern][p->stages] && !err) {
-		err = code_compile(patterns[found->pattern][p->stages], &p->code[p->stages]);
-		p->stages++;
+	p->words = *words;
+	while (p->steps < words->n && !err) {
+		err = code_compile(words->step[p->steps].regex, &p->code[p->steps]);
+		p->steps += !err;
 	}
 	if (err) {
 		weir_pretokenizer_destroy(p);
@@ -151,23 +143,84 @@ int weir_pretokenizer_create(const char *name, struct weir_pretokenizer **out)
 	return 0;
 }
 
+static void named_words(const struct pre_name *name, struct weir_vocab_words *out)
+{
+	const char *const *regex = patterns[name->pattern];
+
+	*out = (struct weir_vocab_words){.whole = name->whole_words};
+	for (; out->n < NAMED_STEPS && regex[out->n]; out->n++)
+		out->step[out->n].regex = (char *)regex[out->n];
+}
+
+int weir_pretokenizer_create(const char *name, struct weir_pretokenizer **out)
+{
+	const struct pre_name *found = NULL;
+	struct weir_vocab_words words;
+	int err;
+
+	for (size_t i = 0; i < WEIR_ARRAY_SIZE(pre_names) && !found; i++) {
+		if (strcmp(pre_names[i].name, *name ? name : "default") == 0)
+			found = &pre_names[i];
+	}
+	if (!found)
+		return weir_fail(EOPNOTSUPP,
+			"tokenizer.ggml.pre is \"%s\", a pre-tokenizer that Weir does not know",
+			name);
+	named_words(found, &words);
+	err = weir_pretokenizer_compile(&words, out);
+	if (!err)
+		(*out)->add_bos = found->add_bos;
+	return err;
+}
+
+/* An expression that has a name and is the only step matches every character: nothing lies between. */
+static bool words_equal(const struct weir_vocab_words *a, const struct weir_vocab_words *named)
+{
+	bool equal = a->n == named->n && a->whole == named->whole;
+
+	for (unsigned i = 0; i < a->n && equal; i++) {
+		const struct weir_vocab_step *step = &a->step[i];
+
+		equal = strcmp(step->regex, named->step[i].regex) == 0 && !step->drop_matches &&
+			(!step->drop_others || a->n == 1);
+	}
+	return equal;
+}
+
+const char *weir_pretokenizer_name(const struct weir_vocab_words *words)
+{
+	for (size_t i = 0; i < WEIR_ARRAY_SIZE(pre_names); i++) {
+		struct weir_vocab_words named;
+
+		named_words(&pre_names[i], &named);
+		if (words_equal(words, &named))
+			return pre_names[i].name;
+	}
+	return NULL;
+}
+
 void weir_pretokenizer_destroy(struct weir_pretokenizer *p)
 {
 	if (!p)
 		return;
-	for (unsigned i = 0; i < p->stages; i++)
+	for (unsigned i = 0; i < p->steps; i++)
 		pcre2_code_free(p->code[i]);
 	free(p);
 }
 
+const struct weir_vocab_words *weir_pretokenizer_words(const struct weir_pretokenizer *p)
+{
+	return &p->words;
+}
+
 bool weir_pretokenizer_whole_words(const struct weir_pretokenizer *p)
 {
-	return p->name->whole_words;
+	return p->words.whole;
 }
 
 bool weir_pretokenizer_add_bos(const struct weir_pretokenizer *p)
 {
-	return p->name->add_bos;
+	return p->add_bos;
 }
 
 struct split {
@@ -206,21 +259,22 @@ static int split_match(const struct split *s, unsigned stage, const char *text, 
 }
 
 /* Splits valid UTF-8 by the expression of a stage and what it leaves by the next one's; at most
- * MAX_STAGES deep. */
+ * WEIR_VOCAB_STEPS deep. */
 static int split_stage(const struct split *s, unsigned stage, const char *text, size_t len)
 {
+	const struct weir_vocab_step *step = &s->p->words.step[stage];
 	size_t at = 0, begin, end;
 	int err = 0;
 
-	if (stage == s->p->stages)
+	if (stage == s->p->steps)
 		return len > 0 ? s->fn(s->user, text, len) : 0;
 	while (at < len && !err) {
 		err = split_match(s, stage, text, len, at, &begin, &end);
 		if (err)
 			return err;
-		if (begin > at)
+		if (begin > at && !step->drop_others)
 			err = split_stage(s, stage + 1, text + at, begin - at);
-		if (!err && end > begin)
+		if (!err && end > begin && !step->drop_matches)
 			err = split_stage(s, stage + 1, text + begin, end - begin);
 		at = end;
 	}

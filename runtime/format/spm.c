@@ -26,12 +26,18 @@ void weir_spm_bytes(const struct weir_vocab *v, int32_t byte_token[256])
 	}
 }
 
+bool weir_spm_spaced(const char *text, size_t len)
+{
+	return (len > 0 && *text == ' ') ||
+	       (len >= SPACE_MARK_LEN && memcmp(text, space_mark, SPACE_MARK_LEN) == 0);
+}
+
 static unsigned hex_digit(char c)
 {
 	return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
 }
 
-static bool is_byte_text(const char *text, size_t len)
+bool weir_spm_is_byte(const char *text, size_t len)
 {
 	return len == 6 && memcmp(text, "<0x", 3) == 0 &&
 	       strspn(text + 3, "0123456789abcdefABCDEF") == 2 && text[5] == '>';
@@ -42,7 +48,7 @@ size_t weir_spm_print(const struct weir_vocab *v, int32_t token, char *out)
 	const char *text = weir_vocab_text(v, token);
 	size_t len = v->tokens[token].len, n = 0;
 
-	if (v->tokens[token].type == WEIR_TOKEN_BYTE && is_byte_text(text, len)) {
+	if (v->tokens[token].type == WEIR_TOKEN_BYTE && weir_spm_is_byte(text, len)) {
 		out[0] = (char)(hex_digit(text[3]) << 4 | hex_digit(text[4]));
 		return 1;
 	}
@@ -134,7 +140,8 @@ int weir_spm_encode(const weir_tokenizer *t, struct weir_merger *m, const char *
 		size_t length = weir_utf8_decode(escaped + at, n - at, &character);
 
 		length = length ? length : 1;
-		weir_merger_add(m, length, -1);
+		weir_merger_add(m, length,
+			t->vocab.ranked ? weir_vocab_find_plain(&t->vocab, escaped + at, length) : -1);
 		at += length;
 	}
 	err = weir_merger_run(m);

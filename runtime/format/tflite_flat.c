@@ -2,7 +2,7 @@
 /* Reads FlatBuffers' tables and vectors. Trusts no offset and no length. */
 #include "format/tflite_flat.h"
 
-#include "format/gguf_parse.h"
+#include "format/utf8.h"
 
 /* How often all of a file may be walked through, and what a tiny one may have beyond that. */
 #define WALKS 8
@@ -237,7 +237,7 @@ bool weir_flat_string(struct weir_flat *b, const struct weir_flat_table *t, unsi
 		return false;
 	p = (const char *)b->data + v.at;
 	for (size_t i = 0; i < v.count; i += len ? len : 1) {
-		len = weir_gguf_printable(p + i, v.count - i);
+		len = weir_utf8_printable(p + i, v.count - i);
 		if (to + (len ? len : 1) >= size)
 			break;
 		if (len)

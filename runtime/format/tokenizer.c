@@ -5,6 +5,8 @@
 
 #include "base/base.h"
 
+#include <sys/stat.h>
+
 int weir_tokens_add(struct weir_tokens *tokens, int32_t id)
 {
 	if (tokens->n == tokens->size) {
@@ -67,7 +69,8 @@ int weir_tokenizer_create(struct weir_vocab *v, weir_tokenizer **out)
 		weir_spm_bytes(&t->vocab, t->byte_token);
 	} else {
 		weir_bpe_bytes(&t->vocab, t->byte_token);
-		err = weir_pretokenizer_create(t->vocab.pre, &t->pre);
+		err = t->vocab.words ? weir_pretokenizer_compile(t->vocab.words, &t->pre)
+				     : weir_pretokenizer_create(t->vocab.pre, &t->pre);
 		if (err)
 			goto error;
 	}
@@ -79,6 +82,22 @@ int weir_tokenizer_create(struct weir_vocab *v, weir_tokenizer **out)
 	return 0;
 error:
 	weir_tokenizer_close(t);
+	return err;
+}
+
+int weir_tokenizer_open(weir_tokenizer **out, const char *path)
+{
+	struct weir_gguf *g;
+	struct stat st;
+	int err;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return weir_tokenizer_from_json(path, out);
+	err = weir_gguf_open(path, &g);
+	if (err)
+		return err;
+	err = weir_tokenizer_from_gguf(g, out);
+	weir_gguf_close(g);
 	return err;
 }
 
@@ -99,23 +118,34 @@ struct encoder {
 	const weir_tokenizer *t;
 	struct weir_merger merger;
 	struct weir_tokens out;
+	bool begun;	    /* something of the text was encoded */
 	bool after_special; /* SPM puts a space before text that starts, or follows a special token
 			     */
 };
 
 static int add_special(struct encoder *e, int32_t token)
 {
-	e->after_special = true;
+	e->begun = e->after_special = true;
 	return weir_tokens_add(&e->out, token);
+}
+
+static bool wants_space(const struct encoder *e, const char *text, size_t len)
+{
+	const struct weir_vocab *v = &e->t->vocab;
+
+	if (!v->add_space_prefix || !e->after_special || (v->prefix_first && e->begun))
+		return false;
+	return !v->prefix_spare || !weir_spm_spaced(text, len);
 }
 
 static int encode_plain(struct encoder *e, const char *text, size_t len)
 {
 	const weir_tokenizer *t = e->t;
-	bool space = t->vocab.add_space_prefix && e->after_special;
+	bool space = wants_space(e, text, len);
 
 	if (len == 0)
 		return 0;
+	e->begun = true;
 	e->after_special = false;
 	if (t->vocab.kind == WEIR_VOCAB_SPM)
 		return weir_spm_encode(t, &e->merger, text, len, space, &e->out);
@@ -217,7 +247,7 @@ int weir_tokenizer_encode(const weir_tokenizer *t, const struct weir_span *spans
 		}
 	}
 	if (bos && weir_tokenizer_wants_bos(t))
-		err = add_special(&e, t->vocab.bos);
+		err = weir_tokens_add(&e.out, t->vocab.bos);
 	if (!err && len > 0)
 		err = encode_runs(&e, joined ? joined : spans[0].text, len, spans, count);
 error:

@@ -158,15 +158,17 @@ static void guess_types(struct weir_vocab *v)
 	}
 }
 
-/* The merges' array; absent for SPM. */
+/* The merges' array; absent for SPM, unless it is Weir's own. */
 static int find_merges(
 	const struct weir_gguf *g, enum weir_vocab_kind kind, struct weir_gguf_array *merges)
 {
 	int err;
 
 	memset(merges, 0, sizeof(*merges));
-	if (kind != WEIR_VOCAB_BPE)
-		return 0;
+	if (kind != WEIR_VOCAB_BPE) {
+		err = weir_gguf_array(g, WEIR_KEY_MERGES, WEIR_GGUF_STRING, merges);
+		return err == -ENOENT ? 0 : err;
+	}
 	err = weir_gguf_array(g, KEY("merges"), WEIR_GGUF_STRING, merges);
 	if (err == -ENOENT)
 		return weir_fail(
@@ -187,7 +189,7 @@ static int read_merges(const struct weir_gguf_array *merges, struct weir_vocab *
 
 		if (!space)
 			return weir_fail(EINVAL,
-				KEY("merges") ": element %d has no space between two tokens", rank);
+				"merges: element %d has no space between two tokens", rank);
 		left = (size_t)(space - text.ptr);
 		err = weir_vocab_add_merge(v, text.ptr, left, space + 1, text.len - left - 1, rank);
 	}
@@ -222,6 +224,7 @@ static int read_vocab(const struct weir_gguf *g, struct weir_vocab *v)
 	if (!typed)
 		guess_types(v);
 	weir_vocab_settle(v);
+	v->ranked = v->kind == WEIR_VOCAB_SPM && merges.type == WEIR_GGUF_STRING;
 	err = read_merges(&merges, v);
 	if (!err)
 		err = read_template(g, v);
@@ -238,7 +241,11 @@ static int read_flags(const struct weir_gguf *g, weir_tokenizer *t)
 	v->add_bos = t->pre ? weir_pretokenizer_add_bos(t->pre) : true;
 	v->add_space_prefix = !t->pre;
 	err = optional_bool(g, KEY("add_bos_token"), &v->add_bos);
-	return err ? err : optional_bool(g, KEY("add_space_prefix"), &v->add_space_prefix);
+	if (!err)
+		err = optional_bool(g, KEY("add_space_prefix"), &v->add_space_prefix);
+	if (!err)
+		err = optional_bool(g, WEIR_KEY_PREFIX_FIRST, &v->prefix_first);
+	return err ? err : optional_bool(g, WEIR_KEY_PREFIX_SPARE, &v->prefix_spare);
 }
 
 int weir_tokenizer_from_gguf(const struct weir_gguf *g, weir_tokenizer **out)
@@ -268,16 +275,4 @@ int weir_tokenizer_from_gguf(const struct weir_gguf *g, weir_tokenizer **out)
 	return 0;
 error_named:
 	return weir_fail_in(err, "%s", weir_gguf_path(g));
-}
-
-int weir_tokenizer_open(weir_tokenizer **out, const char *path)
-{
-	struct weir_gguf *g;
-	int err = weir_gguf_open(path, &g);
-
-	if (err)
-		return err;
-	err = weir_tokenizer_from_gguf(g, out);
-	weir_gguf_close(g);
-	return err;
 }

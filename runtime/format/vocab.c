@@ -21,6 +21,9 @@ void weir_vocab_fini(struct weir_vocab *v)
 {
 	free(v->tokens);
 	free(v->chat_template);
+	for (unsigned i = 0; v->words && i < v->words->n; i++)
+		free(v->words->step[i].regex);
+	free(v->words);
 	free(v->bytes);
 	free(v->slots);
 	free(v->merges);
@@ -135,7 +138,7 @@ int weir_vocab_add_token(struct weir_vocab *v, const char *text, size_t len, flo
 	token->len = (uint32_t)len;
 	token->score = isnan(score) ? -INFINITY : score;
 	token->type = type ? (enum weir_token_type)type : WEIR_TOKEN_NORMAL;
-	token->end = false;
+	token->end = token->strip_left = token->strip_right = false;
 	if (len > 0) {
 		size_t slot = text_slot(v, v->bytes + at, len);
 
@@ -210,6 +213,30 @@ const struct weir_vocab_merge *weir_vocab_merge(
 		return NULL;
 	merge = merge_slot(v, left, right);
 	return merge->left < 0 ? NULL : merge;
+}
+
+static int compare_ranks(const void *a, const void *b)
+{
+	const struct weir_vocab_merge *x = a, *y = b;
+
+	return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+struct weir_vocab_merge *weir_vocab_ranked(const struct weir_vocab *v)
+{
+	struct weir_vocab_merge *list = malloc((v->merges_used + 1) * sizeof(*list));
+	size_t n = 0;
+
+	if (!list) {
+		weir_fail(ENOMEM, "no memory for %zu merges", v->merges_used);
+		return NULL;
+	}
+	for (size_t i = 0; i < v->merges_size; i++) {
+		if (v->merges[i].left >= 0)
+			list[n++] = v->merges[i];
+	}
+	qsort(list, n, sizeof(*list), compare_ranks);
+	return list;
 }
 
 /*

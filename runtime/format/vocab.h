@@ -34,6 +34,8 @@ struct weir_vocab_token {
 	float score;  /* SPM: never NaN */
 	enum weir_token_type type;
 	bool end; /* ends a text or a turn */
+	/* Special and user-defined tokens: found in text, it takes the white space beside it along. */
+	bool strip_left, strip_right;
 };
 
 struct weir_vocab_merge {
@@ -42,15 +44,35 @@ struct weir_vocab_merge {
 	int32_t token; /* that they become */
 };
 
+#define WEIR_VOCAB_STEPS 8
+
+/*
+ * How text is cut into words where no name says it: by regular expressions as tokenizer.json files have them
+ * (Oniguruma's Ruby syntax). Each cuts what the one before left; matches and what lies between are words.
+ */
+struct weir_vocab_step {
+	char *regex;
+	bool drop_matches, drop_others; /* they become no words: no token */
+};
+struct weir_vocab_words {
+	struct weir_vocab_step step[WEIR_VOCAB_STEPS];
+	unsigned n;
+	bool whole; /* a word that is a token as a whole is that token, whatever the merges would make of it */
+};
+
 struct weir_vocab {
 	enum weir_vocab_kind kind;
 	char pre[64]; /* pre-tokenizer's name as GGUF has it; BPE alone */
+	struct weir_vocab_words *words; /* BPE; NULL: as pre says. With them, an empty pre is no name */
+	bool ranked; /* SPM: neighbours merge by rank as in BPE, not by score */
 	struct weir_vocab_token *tokens;
 	int32_t count;
 	size_t longest;			 /* bytes of the longest text */
 	int32_t bos, eos, eot, eom, unk; /* -1: none */
 	bool add_bos;			 /* put bos before a text */
-	bool add_space_prefix;		 /* SPM: put a space before a text */
+	bool add_space_prefix;		 /* SPM: put a space before a text and what follows a special token, */
+	bool prefix_first;		 /* before a text alone, */
+	bool prefix_spare;		 /* not where one stands already */
 	char *chat_template;		 /* NULL: none */
 
 	/* Filled by the functions below alone. */
@@ -96,6 +118,8 @@ int32_t weir_vocab_find_plain(const struct weir_vocab *v, const char *text, size
 /* The merge of two tokens; NULL: none. */
 const struct weir_vocab_merge *weir_vocab_merge(
 	const struct weir_vocab *v, int32_t left, int32_t right);
+/* All v->merges_used merges by rank, malloced; NULL: no memory, with a sentence. */
+struct weir_vocab_merge *weir_vocab_ranked(const struct weir_vocab *v);
 
 static inline const char *weir_vocab_text(const struct weir_vocab *v, int32_t token)
 {

@@ -19,7 +19,10 @@ typedef int (*weir_progress)(void *user, const char *what, uint64_t done, uint64
 
 typedef struct weir_tokenizer weir_tokenizer;
 
-/* A tokenizer of its own from a GGUF file's metadata (also of a file with a vocabulary alone). */
+/*
+ * A tokenizer of its own from a GGUF file's metadata (also of a file with a vocabulary alone), or from the
+ * tokenizer.json of a Hugging Face folder.
+ */
 int weir_tokenizer_open(weir_tokenizer **out, const char *path);
 void weir_tokenizer_close(weir_tokenizer *t); /* takes NULL; not for a model's own */
 
@@ -59,7 +62,12 @@ struct weir_model_settings {
 };
 void weir_model_settings_default(struct weir_model_settings *settings);
 
-/* Reads a GGUF file (the first of its shards) and repacks its weights into the device's memory. */
+/*
+ * Reads a GGUF file (the first of its shards), or a folder as Hugging Face has them, and repacks its weights into the
+ * device's memory. A folder has config.json of a Llama, Mistral, Qwen 2 or Qwen 3, model.safetensors or its shards and
+ * their index with F32, F16, BF16 or AutoAWQ's 4 bit codes (version GEMM), and tokenizer.json, without which the model
+ * runs on tokens alone. -EOPNOTSUPP: a kind of model, type or quantization that Weir does not run, named.
+ */
 int weir_model_load(weir_model **out, weir_device *dev, const char *path,
 	const struct weir_model_settings *settings);
 void weir_model_close(weir_model *m); /* takes NULL; after its sessions */
@@ -67,7 +75,7 @@ void weir_model_close(weir_model *m); /* takes NULL; after its sessions */
 struct weir_model_info {
 	char architecture[32]; /* "llama", "qwen2", "qwen3" */
 	char name[128];
-	char type[16];	       /* of most weights: "Q4_K" */
+	char type[16];	       /* of most weights: "Q4_K"; how they were quantized: "W4 g128", "W8A8" */
 	uint64_t parameters;
 	uint64_t file_bytes;
 	uint64_t weight_bytes; /* in the device's planes */
@@ -210,15 +218,18 @@ typedef struct weir_file weir_file;
 struct weir_file_tensor {
 	const char *name, *type; /* type as the field names it: "Q4_K", "INT8" */
 	unsigned n_dims;
-	uint64_t dim[WEIR_FILE_DIMS]; /* in the file's order: GGUF's first is the contiguous one, TFLite's last */
+	uint64_t dim[WEIR_FILE_DIMS]; /* in the file's order: GGUF's first is the contiguous one, others' last */
 	uint64_t bytes, offset;	      /* offset 0: the file has no values of it */
 	unsigned shard;
 };
 
-/* A model file's metadata and tensors, GGUF or TFLite, for listings. Strings live as long as f. */
+/*
+ * A model file's metadata and tensors, GGUF or TFLite, or what config.json and the safetensors of a folder have, for
+ * listings. Strings live as long as f.
+ */
 int weir_file_open(weir_file **out, const char *path);
 void weir_file_close(weir_file *f); /* takes NULL */
-const char *weir_file_format(const weir_file *f); /* "GGUF v3, 2 shards", "TFLite v3" */
+const char *weir_file_format(const weir_file *f); /* "GGUF v3, 2 shards", "TFLite v3", "safetensors" */
 uint64_t weir_file_bytes(const weir_file *f);
 size_t weir_file_meta_count(const weir_file *f);
 /* Key i, its type's name, and the value as text, cut to fit. -ERANGE past the end. */
