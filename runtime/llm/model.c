@@ -36,7 +36,7 @@ static int layer_reserve(weir_model *m, unsigned i)
 	return err;
 }
 
-static int model_reserve(weir_model *m, const struct weir_gguf *g)
+static int model_reserve(weir_model *m, const struct weir_checkpoint *c)
 {
 	static const char *const embed[] = {"token_embd.weight"}, *const head[] = {"output.weight"};
 	const struct weir_params *p = &m->params;
@@ -45,7 +45,7 @@ static int model_reserve(weir_model *m, const struct weir_gguf *g)
 	m->layers = calloc(p->layers, sizeof(*m->layers));
 	if (!m->layers)
 		return weir_fail(ENOMEM, "no memory for %u layers", p->layers);
-	m->tied = !weir_gguf_tensor(g, "output.weight");
+	m->tied = !weir_checkpoint_tensor(c, "output.weight");
 	err = weir_weights_linear(m->weights, &m->embed, 0, embed, (size_t[]){p->vocab}, 1, p->dim);
 	for (unsigned i = 0; i < p->layers && !err; i++)
 		err = layer_reserve(m, i);
@@ -56,26 +56,57 @@ static int model_reserve(weir_model *m, const struct weir_gguf *g)
 	return err ? err : weir_weights_all_used(m->weights);
 }
 
-static void string_copy(char *out, size_t size, const struct weir_gguf *g, const char *key)
+/* general.name, or the folder's. */
+static void model_name(char *out, size_t size, const struct weir_checkpoint *c)
 {
-	struct weir_str s;
+	const struct weir_gguf *g = weir_checkpoint_gguf(c);
+	const char *path = weir_checkpoint_path(c);
+	size_t len = strlen(path), from;
+	struct weir_str s = {path, 0};
 
-	if (weir_gguf_string(g, key, &s))
+	if (g && weir_gguf_string(g, "general.name", &s))
 		return;
+	if (!g) {
+		while (len && path[len - 1] == '/')
+			len--;
+		for (from = len; from && path[from - 1] != '/';)
+			from--;
+		s = (struct weir_str){path + from, len - from};
+	}
 	snprintf(out, size, "%.*s", (int)WEIR_MIN(s.len, size - 1), s.ptr);
-	for (char *c = out; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = ' ';
+	for (char *at = out; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 127)
+			*at = ' ';
+}
+
+/* How a quantizer coded a model: "W4 g128", "W8A8"; groups of whole rows are not one number: "W4". */
+static void coding_name(const struct weir_checkpoint *c, char *out, size_t size)
+{
+	const struct weir_coding *first = NULL;
+	bool equal = true;
+
+	for (size_t i = 0; i < weir_checkpoint_tensor_count(c); i++) {
+		const struct weir_coding *coding = &weir_checkpoint_tensor_at(c, i)->coding;
+
+		if (coding->bits && !first)
+			first = coding;
+		equal &= !coding->bits || coding->group == first->group;
+	}
+	*out = '\0';
+	if (first && first->row_act)
+		snprintf(out, size, "W%uA8", first->bits);
+	else if (first)
+		snprintf(out, size, equal ? "W%u g%u" : "W%u", first->bits, first->group);
 }
 
 /* The type that most weights have. */
-static uint32_t main_type(const struct weir_gguf *g)
+static uint32_t main_type(const struct weir_checkpoint *c)
 {
 	uint64_t weights[64] = {0};
 	uint32_t best = 0;
 
-	for (size_t i = 0; i < weir_gguf_tensor_count(g); i++) {
-		const struct weir_gguf_tensor *t = weir_gguf_tensor_at(g, i);
+	for (size_t i = 0; i < weir_checkpoint_tensor_count(c); i++) {
+		const struct weir_checkpoint_tensor *t = weir_checkpoint_tensor_at(c, i);
 
 		if (t->type < WEIR_ARRAY_SIZE(weights))
 			weights[t->type] += t->weights;
@@ -86,17 +117,19 @@ static uint32_t main_type(const struct weir_gguf *g)
 	return best;
 }
 
-static void model_info(weir_model *m, const struct weir_gguf *g)
+static void model_info(weir_model *m, const struct weir_checkpoint *c)
 {
 	const struct weir_params *p = &m->params;
 	struct weir_model_info *info = &m->info;
 
-	string_copy(info->name, sizeof(info->name), g, "general.name");
+	model_name(info->name, sizeof(info->name), c);
 	snprintf(info->architecture, sizeof(info->architecture), "%s", p->arch);
-	snprintf(info->type, sizeof(info->type), "%s", weir_type_name(main_type(g)));
-	for (size_t i = 0; i < weir_gguf_tensor_count(g); i++)
-		info->parameters += weir_gguf_tensor_at(g, i)->weights;
-	info->file_bytes = weir_gguf_bytes(g);
+	coding_name(c, info->type, sizeof(info->type));
+	if (!*info->type)
+		snprintf(info->type, sizeof(info->type), "%s", weir_type_name(main_type(c)));
+	for (size_t i = 0; i < weir_checkpoint_tensor_count(c); i++)
+		info->parameters += weir_checkpoint_tensor_at(c, i)->weights;
+	info->file_bytes = weir_checkpoint_bytes(c);
 	info->weight_bytes = weir_weights_bytes(m->weights);
 	info->layers = (int32_t)p->layers;
 	info->embedding = (int32_t)p->dim;
@@ -108,15 +141,17 @@ static void model_info(weir_model *m, const struct weir_gguf *g)
 	info->context = (int32_t)p->context;
 }
 
-static int model_words(weir_model *m, const struct weir_gguf *g)
+static int model_words(weir_model *m, const struct weir_checkpoint *c)
 {
-	int err = weir_tokenizer_from_gguf(g, &m->tokenizer);
+	const struct weir_gguf *g = weir_checkpoint_gguf(c);
+	int err = g ? weir_tokenizer_from_gguf(g, &m->tokenizer)
+		    : weir_tokenizer_from_json(weir_checkpoint_path(c), &m->tokenizer);
 
 	if (err == -ENOENT) /* weights alone, for benchmarks */
 		return 0;
 	if (!err && (uint32_t)weir_token_count(m->tokenizer) > m->params.vocab)
 		err = weir_fail(EINVAL, "cannot load %s: it has %d tokens and embeddings for %u",
-			weir_gguf_path(g), weir_token_count(m->tokenizer), m->params.vocab);
+			weir_checkpoint_path(c), weir_token_count(m->tokenizer), m->params.vocab);
 	return err;
 }
 
@@ -124,7 +159,7 @@ int weir_model_load(weir_model **out, weir_device *dev, const char *path,
 	const struct weir_model_settings *settings)
 {
 	struct weir_model_settings defaults;
-	struct weir_gguf *g = NULL;
+	struct weir_checkpoint *c = NULL;
 	weir_model *m = NULL;
 	int err;
 
@@ -132,7 +167,7 @@ int weir_model_load(weir_model **out, weir_device *dev, const char *path,
 		weir_model_settings_default(&defaults);
 		settings = &defaults;
 	}
-	err = weir_gguf_open(path, &g);
+	err = weir_checkpoint_open(path, &c);
 	if (err)
 		return err;
 	m = calloc(1, sizeof(*m));
@@ -141,20 +176,21 @@ int weir_model_load(weir_model **out, weir_device *dev, const char *path,
 		goto error;
 	}
 	m->dev = dev;
-	if ((err = weir_params_read(g, &m->params)) || (err = model_words(m, g)) ||
-		(err = weir_weights_create(dev, g, &m->weights)) || (err = model_reserve(m, g)))
+	if ((err = weir_params_read(c, &m->params)) || (err = model_words(m, c)) ||
+		(err = weir_weights_create(dev, c, &m->weights)) || (err = model_reserve(m, c)))
 		goto error;
-	weir_params_fingerprint(g, &m->fingerprint);
-	err = weir_weights_load(m->weights, settings->progress, settings->user);
+	err = weir_params_fingerprint(c, &m->fingerprint);
+	if (!err)
+		err = weir_weights_load(m->weights, settings->progress, settings->user);
 	if (err)
 		goto error;
-	model_info(m, g);
-	weir_gguf_close(g);
+	model_info(m, c);
+	weir_checkpoint_close(c);
 	*out = m;
 	return 0;
 error:
 	weir_model_close(m);
-	weir_gguf_close(g);
+	weir_checkpoint_close(c);
 	return err;
 }
 

@@ -3,7 +3,7 @@
 #ifndef WEIR_LLM_PARAMS_H
 #define WEIR_LLM_PARAMS_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "graph/ops.h"
 
 #define WEIR_MAX_ROT 256
@@ -18,10 +18,10 @@ struct weir_params {
 };
 
 /* 0, or -errno and a sentence that names the file and the key or tensor. */
-int weir_params_read(const struct weir_gguf *g, struct weir_params *out);
+int weir_params_read(const struct weir_checkpoint *c, struct weir_params *out);
 
 /* 128 bits of what must agree for a saved cache to fit: architecture, shapes, tensor names, types and offsets. */
 struct weir_hash;
-void weir_params_fingerprint(const struct weir_gguf *g, struct weir_hash *h);
+int weir_params_fingerprint(const struct weir_checkpoint *c, struct weir_hash *h);
 
 #endif

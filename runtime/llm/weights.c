@@ -5,7 +5,7 @@
 
 /* A file's tensor on its way into a matrix or a vector. */
 struct source {
-	const struct weir_gguf_tensor *tensor;
+	const struct weir_checkpoint_tensor *tensor;
 	struct weir_matrix *matrix; /* or */
 	struct weir_vector *vector;
 	size_t first_row;
@@ -19,7 +19,7 @@ struct place {
 
 struct weir_weights {
 	weir_device *dev;
-	const struct weir_gguf *gguf;
+	const struct weir_checkpoint *file;
 	struct source *sources;
 	size_t n_sources;
 	struct place *places;
@@ -30,14 +30,14 @@ struct weir_weights {
 	size_t bytes;
 };
 
-int weir_weights_create(weir_device *dev, const struct weir_gguf *g, struct weir_weights **out)
+int weir_weights_create(weir_device *dev, const struct weir_checkpoint *c, struct weir_weights **out)
 {
 	struct weir_weights *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return weir_fail(ENOMEM, "no memory for a model");
 	w->dev = dev;
-	w->gguf = g;
+	w->file = c;
 	*out = w;
 	return 0;
 }
@@ -108,36 +108,54 @@ static int place_add(struct weir_weights *w, const char *name, size_t size, size
 }
 
 static int find_tensor(const struct weir_weights *w, unsigned layer, const char *format, char *name,
-	size_t size, const struct weir_gguf_tensor **out)
+	size_t size, const struct weir_checkpoint_tensor **out)
 {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	snprintf(name, size, format, layer);
 #pragma GCC diagnostic pop
-	*out = weir_gguf_tensor(w->gguf, name);
+	*out = weir_checkpoint_tensor(w->file, name);
 	if (!*out)
 		return weir_fail(ENOENT, "cannot load %s: the tensor %s is missing",
-			weir_gguf_path(w->gguf), name);
-	if (!weir_plane_format((*out)->type))
+			weir_checkpoint_path(w->file), name);
+	if (!(*out)->coding.bits && !weir_plane_format((*out)->type))
 		return weir_fail(EOPNOTSUPP, "cannot load %s: the tensor %s has the type %s, which Weir does not run",
-			weir_gguf_path(w->gguf), name, weir_type_name((*out)->type));
+			weir_checkpoint_path(w->file), name, weir_type_name((*out)->type));
 	return 0;
 }
 
-static int check_shape(const struct weir_weights *w, const struct weir_gguf_tensor *t, size_t k, size_t rows)
+static int check_shape(const struct weir_weights *w, const struct weir_checkpoint_tensor *t, size_t k, size_t rows)
 {
 	if (t->dim[0] == k && t->dim[1] == rows && t->dim[2] == 1 && t->dim[3] == 1)
 		return 0;
 	return weir_fail(EINVAL, "cannot load %s: the tensor %s is %llu x %llu x %llu x %llu, it must be %zu x %zu",
-		weir_gguf_path(w->gguf), t->name, (unsigned long long)t->dim[0],
+		weir_checkpoint_path(w->file), t->name, (unsigned long long)t->dim[0],
 		(unsigned long long)t->dim[1], (unsigned long long)t->dim[2],
 		(unsigned long long)t->dim[3], k, rows);
+}
+
+/* The plane that holds a tensor as it is. */
+static struct weir_plane_format format_of(const struct weir_checkpoint_tensor *t)
+{
+	static const enum weir_plane_base bases[] = {
+		[2] = WEIR_PLANE_U2, [3] = WEIR_PLANE_U3, [4] = WEIR_PLANE_U4, [8] = WEIR_PLANE_U8};
+	const struct weir_coding *c = &t->coding;
+
+	if (!c->bits)
+		return *weir_plane_format(t->type);
+	return (struct weir_plane_format){
+		.base = bases[c->bits],
+		.group = c->group,
+		.zero = c->zeros ? 0 : 128,
+		.zeros = c->zeros,
+		.row_act = c->row_act,
+	};
 }
 
 int weir_weights_vector(struct weir_weights *w, struct weir_vector *out, unsigned layer, const char *format,
 	size_t n, bool required)
 {
-	const struct weir_gguf_tensor *t;
+	const struct weir_checkpoint_tensor *t;
 	struct source s = {.vector = out};
 	char name[128];
 	int err = find_tensor(w, layer, format, name, sizeof(name), &t);
@@ -147,6 +165,8 @@ int weir_weights_vector(struct weir_weights *w, struct weir_vector *out, unsigne
 		return 0;
 	if (!err)
 		err = check_shape(w, t, n, 1);
+	if (!err && t->coding.bits)
+		err = weir_fail(EINVAL, "cannot load %s: the vector %s is coded", weir_checkpoint_path(w->file), name);
 	if (!err)
 		err = place_add(w, name, n * sizeof(float), &s.place);
 	if (err)
@@ -170,7 +190,7 @@ static int bias_of(struct weir_weights *w, struct weir_vector *out, unsigned lay
 static bool has_bias(const struct weir_weights *w, unsigned layer, const char *format)
 {
 	char bias[128], name[128];
-	const struct weir_gguf_tensor *t;
+	const struct weir_checkpoint_tensor *t;
 
 	snprintf(bias, sizeof(bias), "%.*sbias", (int)(strlen(format) - strlen("weight")), format);
 	return find_tensor(w, layer, bias, name, sizeof(name), &t) != -ENOENT;
@@ -179,7 +199,7 @@ static bool has_bias(const struct weir_weights *w, unsigned layer, const char *f
 int weir_weights_linear(struct weir_weights *w, struct weir_linear *out, unsigned layer,
 	const char *const *names, const size_t *rows, unsigned n, size_t k)
 {
-	const struct weir_gguf_tensor *t[WEIR_LINEAR_PARTS];
+	const struct weir_checkpoint_tensor *t[WEIR_LINEAR_PARTS];
 	char name[128];
 	int err;
 
@@ -193,19 +213,21 @@ int weir_weights_linear(struct weir_weights *w, struct weir_linear *out, unsigne
 			return err;
 	}
 	for (unsigned i = 0, end; i < n; i = end) {
-		const struct weir_plane_format *format = weir_plane_format(t[i]->type);
+		const struct weir_plane_format format = format_of(t[i]);
 		struct weir_matrix *m = &out->part[out->parts];
 		bool bias = has_bias(w, layer, names[i]);
 		size_t sum = rows[i], place;
 
 		/* A part with a bias stays alone: its bias is one vector. Blocks of 16 rows are whole tensors'. */
 		for (end = i + 1; end < n; end++) {
+			const struct weir_plane_format next = format_of(t[end]);
+
 			if (bias || has_bias(w, layer, names[end]) || sum % WEIR_PLANE_ROWS ||
-				!weir_plane_format_equal(format, weir_plane_format(t[end]->type)))
+				!weir_plane_format_equal(&format, &next))
 				break;
 			sum += rows[end];
 		}
-		err = weir_plane_layout(format, sum, k, weir_device_props(w->dev)->align, &m->layout);
+		err = weir_plane_layout(&format, sum, k, weir_device_props(w->dev)->align, &m->layout);
 		if (!err)
 			err = place_add(w, t[i]->name, m->layout.size, &place);
 		if (err)
@@ -232,20 +254,21 @@ int weir_weights_linear(struct weir_weights *w, struct weir_linear *out, unsigne
 
 int weir_weights_all_used(const struct weir_weights *w)
 {
-	for (size_t i = 0; i < weir_gguf_tensor_count(w->gguf); i++) {
-		const struct weir_gguf_tensor *t = weir_gguf_tensor_at(w->gguf, i);
+	for (size_t i = 0; i < weir_checkpoint_tensor_count(w->file); i++) {
+		const struct weir_checkpoint_tensor *t = weir_checkpoint_tensor_at(w->file, i);
 		bool used = !strcmp(t->name, "rope_freqs.weight") || strstr(t->name, "rot_embd");
 
 		for (size_t j = 0; j < w->n_sources && !used; j++)
 			used = w->sources[j].tensor == t;
 		if (!used)
 			return weir_fail(EINVAL, "cannot load %s: the tensor %s is none that its architecture uses",
-				weir_gguf_path(w->gguf), t->name);
+				weir_checkpoint_path(w->file), t->name);
 	}
 	return 0;
 }
 
 struct pack {
+	const struct weir_checkpoint *file;
 	const struct source *source;
 	char *dst;
 	size_t row_bytes;
@@ -261,11 +284,37 @@ static int pack_rows(void *user, size_t begin, size_t end)
 	return 0;
 }
 
+/* The same of a coded tensor. */
+static int put_rows(void *user, size_t begin, size_t end)
+{
+	const struct pack *p = user;
+	const struct source *s = p->source;
+	const size_t n = end - begin, k = s->tensor->dim[0], groups = weir_coding_groups(&s->tensor->coding, k);
+	float *scale = malloc(n * groups * sizeof(*scale));
+	uint8_t *q = malloc(n * k), *zero = malloc(n * groups);
+	const struct weir_codes codes = {.q = q, .scale = scale, .zero = zero};
+	int err;
+
+	if (scale && q && zero)
+		err = weir_checkpoint_codes(p->file, s->tensor, begin, n, q, scale, zero);
+	else
+		err = weir_fail(ENOMEM, "no memory for %zu rows of %s", n, s->tensor->name);
+	if (!err)
+		weir_plane_put(&s->matrix->layout, p->dst, &codes, s->first_row + begin, n);
+	free(scale);
+	free(q);
+	free(zero);
+	return err;
+}
+
+/* Rows of a coded tensor that a thread takes at a time: half a cache line of AutoAWQ's words. */
+#define CODED_ROWS 64
+
 static int source_load(struct weir_weights *w, const struct source *s, char *base)
 {
 	const struct place *place = &w->places[s->place];
 	char *dst = base + place->offset;
-	struct pack pack = {.source = s, .dst = dst};
+	struct pack pack = {.file = w->file, .source = s, .dst = dst};
 	/* Chunks of some hundred kilobytes: enough to share, few enough to cost nothing. */
 	size_t chunk;
 	int err = 0;
@@ -275,14 +324,16 @@ static int source_load(struct weir_weights *w, const struct source *s, char *bas
 		s->vector->buffer = w->arenas[place->arena];
 		s->vector->offset = place->offset;
 	} else {
+		const bool coded = s->tensor->coding.bits;
+
 		pack.row_bytes = s->tensor->size / s->tensor->dim[1];
-		chunk = weir_align_up((256 << 10) / WEIR_MAX(pack.row_bytes, 1) + 1, WEIR_PLANE_ROWS);
+		chunk = coded ? CODED_ROWS : weir_align_up((256 << 10) / WEIR_MAX(pack.row_bytes, 1) + 1, WEIR_PLANE_ROWS);
 		s->matrix->buffer = w->arenas[place->arena];
 		s->matrix->offset = place->offset;
 		err = weir_parallel(weir_device_props(w->dev)->compute_units, s->tensor->dim[1], chunk,
-			pack_rows, &pack);
+			coded ? put_rows : pack_rows, &pack);
 	}
-	weir_gguf_drop(w->gguf, s->tensor);
+	weir_checkpoint_drop(w->file, s->tensor);
 	return err;
 }
 
@@ -302,7 +353,7 @@ static int arena_load(struct weir_weights *w, size_t arena, uint64_t *done, weir
 			continue;
 		err = source_load(w, s, base);
 		*done += s->tensor->size;
-		if (!err && progress && progress(user, "repacking", *done, weir_gguf_bytes(w->gguf)))
+		if (!err && progress && progress(user, "repacking", *done, weir_checkpoint_bytes(w->file)))
 			err = weir_fail(ECANCELED, "loading was cancelled");
 	}
 	if (err)

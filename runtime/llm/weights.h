@@ -3,7 +3,7 @@
 #ifndef WEIR_LLM_WEIGHTS_H
 #define WEIR_LLM_WEIGHTS_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "graph/ops.h"
 #include "weir/llm.h"
 
@@ -29,7 +29,7 @@ struct weir_linear {
 
 struct weir_weights;
 
-int weir_weights_create(weir_device *dev, const struct weir_gguf *g, struct weir_weights **out);
+int weir_weights_create(weir_device *dev, const struct weir_checkpoint *c, struct weir_weights **out);
 void weir_weights_destroy(struct weir_weights *w); /* takes NULL; frees the buffers */
 
 /*
