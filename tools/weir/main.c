@@ -45,18 +45,29 @@ static const struct command commands[] = {
 		"  weir bench -p 0 -n 32 --depth 0,1024,2048 --json\n"
 		"  weir bench -m network.tflite --memory-budget 128K\n",
 		0, cmd_bench},
-	{"eval", CMD_EVAL, "--text FILE", "measure perplexity",
+	{"eval", CMD_EVAL, "--text FILE [MODEL]...",
+		"measure perplexity, and what quantized models lose",
 		"Cuts the text's tokens into windows of --ctx (2048, or what the model was trained "
 		"for\n"
 		"if that is less) that do not overlap, as AWQ does, and prints the perplexity over "
 		"the\n"
-		"predictions inside each. --streaming reads the text as one stream, a token at a "
-		"time,\n"
-		"and prints the perplexity of every 1000 tokens.\n",
+		"predictions inside each; of several models a table, a row each. --kl names a "
+		"reference,\n"
+		"which is the first row: all models read the same tokens beside it, in memory "
+		"together,\n"
+		"and the table adds, over all predictions, the mean of the Kullback-Leibler "
+		"divergence\n"
+		"from the reference in nats with its standard error, its 99th percentile and "
+		"maximum, how\n"
+		"often the likeliest token is the reference's (top-1), and the mean change of the\n"
+		"probability of the text's own token (dp). --streaming reads the text as one "
+		"stream, a\n"
+		"token at a time, and prints the perplexity of every 1000 tokens.\n",
 		"  weir eval --text wiki.test.raw\n"
 		"  weir eval --text wiki.test.raw --ctx 512 --windows 10 --kv q8\n"
+		"  weir eval --text wiki.test.raw --kl f16.gguf q4.gguf awq.gguf\n"
 		"  weir eval --text book.txt --streaming --sinks 4 --window 1020\n",
-		0, cmd_eval},
+		SIZE_MAX, cmd_eval},
 	{"tokenize", CMD_TOKENIZE, "[TEXT]", "turn text into tokens and back",
 		"Prints the ids of a text's tokens, from TEXT, -f or standard input; with "
 		"--decode,\n"

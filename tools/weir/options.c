@@ -122,6 +122,9 @@ static const struct row rows[] = {
 		"at most N windows (default: all)"),
 	FLAG("streaming", 0, CMD_EVAL, streaming,
 		"one stream with --sinks and --window, in place of separate windows"),
+	STRING("kl", 0, CMD_EVAL, kl, "FILE",
+		"the reference, a model that is not quantized: print what the others lose "
+		"against it, as Kullback-Leibler divergence"),
 	STRING("dump-logits", 0, CMD_EVAL, dump_logits, "FILE",
 		"write the logits of every position, as float32 in the machine's byte order"),
 	FLAG("decode", 0, CMD_TOKENIZE, decode, "from ids to text"),

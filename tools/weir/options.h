@@ -35,7 +35,7 @@ struct reals {
 
 struct options {
 	const char *model, *prompt, *file, *system, *chat_format, *save, *load;
-	const char *text, *dump_logits;
+	const char *text, *dump_logits, *kl;
 	const char *labels, *dump, *svg;
 	const char *device, *tier, *schedule, *trace;
 	uint64_t tokens, top_k, seed, ctx, batch, sinks, window, threads, repetitions, windows;
