@@ -73,13 +73,13 @@ END_TEST
 START_TEST(help)
 {
 	static const char *const commands[] = {"run", "chat", "bench", "eval", "tokenize", "classify",
-		"info"};
+		"info", "quantize"};
 	char line[64];
 
 	ASSERT_STATUS("$W --help", 0);
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 		ASSERT_HAS(out, commands[i]);
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 8; i++) {
 		snprintf(line, sizeof(line), "$W %s --help", commands[i]);
 		ASSERT_STATUS(line, 0);
 		ASSERT_HAS(out, "Examples:");

@@ -68,6 +68,25 @@ static const struct command commands[] = {
 		"  weir eval --text wiki.test.raw --kl f16.gguf q4.gguf awq.gguf\n"
 		"  weir eval --text book.txt --streaming --sinks 4 --window 1020\n",
 		SIZE_MAX, cmd_eval},
+	{"quantize", CMD_QUANTIZE, "IN OUT", "make a model of fewer bits",
+		"Quantizes the matrices of the layers of IN, a GGUF file or a Hugging Face folder; "
+		"embeddings,\n"
+		"head and norms stay as they are. Where OUT ends in .gguf a GGUF file is written, "
+		"which\n"
+		"other programs load too; else a folder as AutoAWQ writes them (4 bits).\n"
+		"awq and smoothquant need a calibration text, --calib. Its tokens are cut into "
+		"blocks of\n"
+		"--length; of the N blocks there are, --samples are used: number i is block\n"
+		"floor(i * N / samples). A shorter text gives fewer of them.\n"
+		"Work goes layer by layer. What is finished lies in OUT.partial: after Ctrl-C, or a "
+		"crash,\n"
+		"the same command goes on from there and ends with the same bytes.\n",
+		"  weir quantize --method rtn model-f16.gguf model-q4.gguf\n"
+		"  weir quantize --calib text.txt model-f16.gguf model-awq.gguf\n"
+		"  weir quantize --bits 3 --duo --calib text.txt hf-folder/ awq-3bit.gguf\n"
+		"  weir quantize --calib text.txt --json hf-folder/ awq-folder > report.json\n"
+		"  weir quantize --method smoothquant --alpha auto --calib text.txt in.gguf w8a8.gguf\n",
+		2, cmd_quantize},
 	{"tokenize", CMD_TOKENIZE, "[TEXT]", "turn text into tokens and back",
 		"Prints the ids of a text's tokens, from TEXT, -f or standard input; with "
 		"--decode,\n"
@@ -120,14 +139,15 @@ static const struct command commands[] = {
 static int print_help(void)
 {
 	printf("Usage: weir COMMAND [OPTION]...\n\n"
-	       "Runs quantized language models from GGUF files, and networks for pictures from\n"
-	       "TFLite files, with OpenCL.\n\nCommands:\n");
+	       "Runs quantized language models from GGUF files and Hugging Face folders, and networks\n"
+	       "for pictures from TFLite files, with OpenCL; quantizes models.\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
 	printf("\nExamples:\n"
 	       "  weir run -p \"What is a kernel module?\"\n"
 	       "  weir chat\n"
 	       "  weir bench -m model.gguf\n"
+	       "  weir quantize --calib text.txt model.gguf smaller.gguf\n"
 	       "  weir classify -m network.tflite photos/\n\n"
 	       "`weir COMMAND --help` shows a command's options. Results go to standard output,\n"
 	       "everything else to standard error. The exit status is 0, 1 when something failed,\n"

@@ -38,6 +38,9 @@ struct row {
 
 static const char *const kv_words[] = {"f16", "q8", "f32", NULL};
 static const char *const provider_words[] = {"auto", "weir", "udmabuf", "host", "shadow", NULL};
+static const char *const method_words[] = {"rtn", "awq", "smoothquant", NULL};
+static const char *const bits_words[] = {"8", "4", "3", "2", NULL};
+static const char *const group_words[] = {"32", "64", "128", "channel", NULL};
 
 /* clang-format off */
 #define ROW(kind_, name_, letter_, commands_, field, arg_, help_) \
@@ -60,16 +63,16 @@ static const char *const provider_words[] = {"auto", "weir", "udmabuf", "host", 
 
 #define TALK (CMD_RUN | CMD_CHAT)
 #define MODEL (TALK | CMD_BENCH | CMD_EVAL)
-#define DEVICE (MODEL | CMD_CLASSIFY | CMD_INFO)
+#define DEVICE (MODEL | CMD_CLASSIFY | CMD_INFO | CMD_QUANTIZE)
 /* More positions than any model has; keeps sums of a few of them far from overflow. */
 #define POSITIONS 1073741824.0
 
 static const struct row rows[] = {
 	STRING("model", 'm', TALK | CMD_EVAL | CMD_TOKENIZE, model, "FILE",
-		"GGUF file, the first of its shards (default: $WEIR_MODEL, else the model "
+		"GGUF file, the first of its shards, or Hugging Face folder (default: $WEIR_MODEL, else the model "
 		"that tools/fetch-model gets)"),
 	STRING("model", 'm', CMD_BENCH, model, "FILE",
-		"GGUF file, the first of its shards, or TFLite file (default: $WEIR_MODEL, else "
+		"GGUF file, the first of its shards, Hugging Face folder, or TFLite file (default: $WEIR_MODEL, else "
 		"the model that tools/fetch-model gets)"),
 	STRING("model", 'm', CMD_CLASSIFY, model, "FILE", "TFLite file (default: $WEIR_MODEL)"),
 	STRING("labels", 0, CMD_CLASSIFY, labels, "FILE", "the classes' names, one a line"),
@@ -93,6 +96,30 @@ static const struct row rows[] = {
 		"activations take at most SIZE bytes (K and M: 1024 and 1024 K): layers are "
 		"computed by strips of rows to keep to it; min: as few as can be found"),
 	STRING("svg", 0, CMD_INFO, svg, "FILE", "write a network's memory map as a picture"),
+	CHOICE("method", 0, CMD_QUANTIZE, method, "rtn|awq|smoothquant", method_words,
+		"round to nearest, or with scales from activations (default awq)"),
+	CHOICE("bits", 0, CMD_QUANTIZE, bits, "8|4|3|2", bits_words,
+		"of a weight (default 4; smoothquant: 8)"),
+	CHOICE("group", 0, CMD_QUANTIZE, group, "32|64|128|channel", group_words,
+		"weights that share a scale; channel: a whole row (default 128; smoothquant: "
+		"channel)"),
+	FLAG("w8a8", 0, CMD_QUANTIZE, w8a8,
+		"rtn: int8 activations, too, with one scale a token; as smoothquant always does"),
+	FLAG("duo", 0, CMD_QUANTIZE, duo, "awq: scales from weights, too, as AutoAWQ's duo_scaling"),
+	FLAG("no-clip", 0, CMD_QUANTIZE, no_clip, "awq: no search for the range of each group"),
+	FLAG("exhaustive", 0, CMD_QUANTIZE, exhaustive,
+		"every scale that is tried sees the whole text: slower, and hardly ever another "
+		"choice"),
+	STRING("alpha", 0, CMD_QUANTIZE, alpha, "A|auto",
+		"smoothquant: 0 to 1, how much of the activations' range goes into the weights "
+		"(default 0.5); auto: the best of 0.3, 0.35 .. 0.95 behind each norm"),
+	REAL("alpha-down", 0, CMD_QUANTIZE, alpha_down, "A", 0, 1,
+		"smoothquant: the same between up and down, which the paper leaves as they are"),
+	STRING("calib", 0, CMD_QUANTIZE, calib, "FILE", "the calibration text; - is standard input"),
+	COUNT("samples", 0, CMD_QUANTIZE, samples, "N", 1, 65536,
+		"blocks of it that are used, evenly spread (default 128)"),
+	COUNT("length", 0, CMD_QUANTIZE, length, "N", 16, 65536, "tokens of a block (default 512)"),
+	FLAG("force", 0, CMD_QUANTIZE, force, "replace an OUT that exists"),
 	STRING("prompt", 'p', CMD_RUN, prompt, "TEXT", "the prompt"),
 	STRING("file", 'f', CMD_RUN, file, "FILE",
 		"the prompt from a file, less one newline at its end; - is standard input"),
@@ -162,8 +189,9 @@ static const struct row rows[] = {
 		"dot products: vnni, pmaddubsw or portable (default: the fastest there is)"),
 	STRING("schedule", 0, DEVICE, schedule, "NAME",
 		"of kernels: cpu or gpu (default: by the device)"),
-	FLAG("profile", 0, MODEL | CMD_CLASSIFY, profile, "print the time of each kind of operation"),
-	STRING("trace", 0, MODEL | CMD_CLASSIFY, trace, "FILE",
+	FLAG("profile", 0, MODEL | CMD_CLASSIFY | CMD_QUANTIZE, profile,
+		"print the time of each kind of operation"),
+	STRING("trace", 0, MODEL | CMD_CLASSIFY | CMD_QUANTIZE, trace, "FILE",
 		"write every launch as a Chrome trace, for Perfetto"),
 	FLAG("quiet", 'q', TALK | CMD_CLASSIFY, quiet, "no statistics at the end"),
 	FLAG("json", 0, CMD_ALL & ~CMD_CHAT, json, "results as JSON"),
@@ -172,7 +200,7 @@ static const struct row rows[] = {
 };
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
-_Static_assert(N_ROWS <= 64, "options.given has a bit for each row");
+_Static_assert(N_ROWS <= OPTIONS_MAX, "options.given has a place for each row");
 
 static int parse_count(const char *text, double min, double max, uint64_t *out, const char **why)
 {
@@ -337,7 +365,7 @@ static int row_set(
 		ret = parse_bytes(text, r, field, &why);
 		break;
 	}
-	o->given |= UINT64_C(1) << (r - rows);
+	o->given[r - rows] = true;
 	if (!ret)
 		return 0;
 	if (r->kind == KIND_CHOICE)
@@ -423,7 +451,7 @@ int options_parse(const struct command *c, int argc, char **argv, struct options
 bool options_given(const struct options *o, const char *name)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
-		if ((o->given >> i & 1) && !strcmp(rows[i].name, name))
+		if (o->given[i] && !strcmp(rows[i].name, name))
 			return true;
 	}
 	return false;

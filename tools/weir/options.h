@@ -16,10 +16,12 @@ enum {
 	CMD_TOKENIZE = 1 << 4,
 	CMD_INFO = 1 << 5,
 	CMD_CLASSIFY = 1 << 6,
-	CMD_ALL = (1 << 7) - 1,
+	CMD_QUANTIZE = 1 << 7,
+	CMD_ALL = (1 << 8) - 1,
 };
 
 #define SIZES_MAX 16
+#define OPTIONS_MAX 96
 
 /* A list of counts, "128,512". */
 struct sizes {
@@ -45,11 +47,16 @@ struct options {
 	struct sizes prompts, gens, depths;
 	struct reals mean, scale;
 	double crop;
+	const char *calib, *alpha; /* a number, or "auto" */
+	double alpha_down;
+	int method, bits, group; /* places of words */
+	uint64_t samples, length;
+	bool duo, no_clip, exhaustive, w8a8, force;
 	bool chat, raw, echo, quiet, json, profile, streaming;
 	bool pieces, bos, special, decode, recursive;
 	bool help, version;
 
-	uint64_t given; /* a bit for each row of the table that the command line named */
+	bool given[OPTIONS_MAX]; /* for each row of the table: the command line named it */
 	char **args;	/* what is no option */
 	size_t n_args;
 };

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include <weir/llm.h>
+#include <weir/quantize.h>
 #include <weir/vision.h>
 #include <weir/weir.h>
 
@@ -218,6 +219,7 @@ int cmd_run(const struct options *o);
 int cmd_chat(const struct options *o);
 int cmd_bench(const struct options *o);
 int cmd_eval(const struct options *o);
+int cmd_quantize(const struct options *o);
 int cmd_tokenize(const struct options *o);
 int cmd_info(const struct options *o);
 int cmd_classify(const struct options *o);
