@@ -47,6 +47,22 @@ static inline int sh(const char *line)
 #define ASSERT_HAS(text, part)                                                                     \
 	ck_assert_msg(strstr(text, part), "\"%s\" is not in: %.1500s", part, text)
 
+/* A command line that is wrong, and what the sentence about it has. */
+struct usage_row {
+	const char *line, *says;
+};
+
+/* Exit status 2, the sentence and where to look; nothing on standard output. */
+static inline void assert_usage(const struct usage_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		ASSERT_STATUS(rows[i].line, 2);
+		ASSERT_HAS(err, rows[i].says);
+		ASSERT_HAS(err, "\nTry: weir ");
+		ck_assert_str_eq(out, "");
+	}
+}
+
 static inline int lines_of(const char *text)
 {
 	int n = 0;

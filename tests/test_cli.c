@@ -10,9 +10,7 @@ static const char *stories; /* $S; NULL: there is no test data */
 
 START_TEST(usage_errors)
 {
-	static const struct {
-		const char *line, *says;
-	} rows[] = {
+	static const struct usage_row rows[] = {
 		{"$W", "no command"},
 		{"$W frobnicate", "frobnicate"},
 		{"$W -p x", "-p"},
@@ -61,12 +59,7 @@ START_TEST(usage_errors)
 		{"$W classify -m x --raw --mean 1 y", "--raw"},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		ASSERT_STATUS(rows[i].line, 2);
-		ASSERT_HAS(err, rows[i].says);
-		ASSERT_HAS(err, "\nTry: weir ");
-		ck_assert_str_eq(out, "");
-	}
+	assert_usage(rows, sizeof(rows) / sizeof(rows[0]));
 }
 END_TEST
 

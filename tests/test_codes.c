@@ -2,35 +2,8 @@
 /* Planes of codes, as quantizers make them: every weight is its code's, and bits lie where kernels look for them. */
 #include "base/base.h"
 #include "quant/plane.h"
-#include "suite.h"
+#include "plane_suite.h"
 #include "weir/weir.h"
-
-static void *allocate(size_t size)
-{
-	void *p = malloc(size);
-
-	ck_assert_ptr_nonnull(p);
-	return p;
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t seed;
-static uint64_t next_random(void)
-{
-	uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static uint32_t bits_of(float f)
-{
-	uint32_t u;
-
-	memcpy(&u, &f, sizeof(u));
-	return u;
-}
 
 /* The plane begins full of ones: what is not written shows. */
 static unsigned char *dirty_plane(const struct weir_plane_layout *l)

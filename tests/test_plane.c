@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 #include "quant/plane.h"
-#include "suite.h"
+#include "plane_suite.h"
 #include "weir/weir.h"
 
 static const enum weir_type types[] = {
@@ -23,33 +23,6 @@ static const enum weir_type types[] = {
 	WEIR_TYPE_Q6_K,
 };
 #define N_TYPES ((int)WEIR_ARRAY_SIZE(types))
-
-static void *allocate(size_t size)
-{
-	void *p = malloc(size);
-
-	ck_assert_ptr_nonnull(p);
-	return p;
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t seed;
-static uint64_t next_random(void)
-{
-	uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static uint32_t bits_of(float f)
-{
-	uint32_t u;
-
-	memcpy(&u, &f, sizeof(u));
-	return u;
-}
 
 /* ---- golden vectors -------------------------------------------------------------------------- */
 

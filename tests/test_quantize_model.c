@@ -415,9 +415,7 @@ END_TEST
 
 START_TEST(usage_errors)
 {
-	static const struct {
-		const char *line, *says;
-	} rows[] = {
+	static const struct usage_row rows[] = {
 		{"$W quantize", "input and an output"},
 		{"$W quantize a", "input and an output"},
 		{"$W quantize --method rtn a b c", "\"c\""},
@@ -440,12 +438,7 @@ START_TEST(usage_errors)
 		{"$W quantize --calib c --samples 0 a b", "out of range"},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		ASSERT_STATUS(rows[i].line, 2);
-		ASSERT_HAS(err, rows[i].says);
-		ASSERT_HAS(err, "\nTry: weir ");
-		ck_assert_str_eq(out, "");
-	}
+	assert_usage(rows, sizeof(rows) / sizeof(rows[0]));
 }
 END_TEST
 
