@@ -3,6 +3,7 @@
  * Row ops between matmuls: RMSNorm (Zhang & Sennrich 2019), SwiGLU's gate (Shazeer 2020) and packing alone.
  * Each leaves its rows in every form that is read, so that no row makes a second trip through memory.
  */
+#include "launch.clh"
 #include "step.clh"
 #include "math.clh"
 #include "pack.clh"
@@ -131,15 +132,15 @@ static inline void act_zero(struct weir_packed packed, struct weir_packed rows8,
 }
 
 /* Rows of tiles: a work-group writes whole tiles, so no cache line has two writers. */
-static inline void act_rows(int mode, int first, int count, global const float *x, int x_stride,
+static inline void act_rows(int part, int parts, int mode, int first, int count, global const float *x, int x_stride,
 	global const float *weight, float eps, global float *f32, global char *packed, global char *rows8,
 	int k, int tile, int forms)
 {
 	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
-	int step = (int)get_num_groups(0) * tokens;
+	int step = parts * tokens;
 	int base, t;
 
-	for (base = (int)get_group_id(0) * tokens; base < count; base += step) {
+	for (base = part * tokens; base < count; base += step) {
 		for (t = base; t < base + tokens; t++) {
 			struct weir_packed p = weir_packed_at(packed, t, k, tile, fine);
 			struct weir_packed r = weir_packed_at(rows8, t, k, tile, 0);
@@ -153,7 +154,7 @@ static inline void act_rows(int mode, int first, int count, global const float *
 	}
 }
 
-#define ACT_KERNEL kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+#define ACT_KERNEL WEIR_KERNEL
 
 #else /* WEIR_GPU */
 
@@ -350,12 +351,12 @@ static inline void act_rows(int mode, local float *part, local int *sums, int fi
 		act_row8(mode, part, x, weight, inverse, k, weir_packed_at(rows8, t, k, tile, 0), live);
 }
 
-#define ACT_KERNEL kernel __attribute__((reqd_work_group_size(ACT_LOCAL, 1, 1)))
+#define ACT_KERNEL kernel __attribute__((reqd_work_group_size(ACT_LOCAL, 1, 1))) void
 
 #endif
 
 #ifdef WEIR_CPU
-#define ACT_ROWS(mode, ...) act_rows(mode, __VA_ARGS__)
+#define ACT_ROWS(mode, ...) act_rows(WEIR_PART, WEIR_PARTS, mode, __VA_ARGS__)
 #else
 #define ACT_ROWS(mode, ...)                                                                        \
 	local float part[ACT_LOCAL];                                                               \
@@ -364,7 +365,7 @@ static inline void act_rows(int mode, local float *part, local int *sums, int fi
 #endif
 
 /* head: the rows are those that the step's head reads, not the step's tokens. */
-ACT_KERNEL void act_rmsnorm(global const struct weir_step *step, global const float *x,
+ACT_KERNEL act_rmsnorm(WEIR_PART_ARGS global const struct weir_step *step, global const float *x,
 	global const float *weight, global float *f32, global char *packed, global char *rows8, int k,
 	float eps, int tile, int forms, int head)
 {
@@ -374,14 +375,14 @@ ACT_KERNEL void act_rmsnorm(global const struct weir_step *step, global const fl
 	ACT_ROWS(ACT_NORM, first, count, x, k, weight, eps, f32, packed, rows8, k, tile, forms);
 }
 
-ACT_KERNEL void act_silu_gate(global const struct weir_step *step, global const float *gate_up,
+ACT_KERNEL act_silu_gate(WEIR_PART_ARGS global const struct weir_step *step, global const float *gate_up,
 	global float *f32, global char *packed, global char *rows8, int k, int tile, int forms)
 {
 	ACT_ROWS(ACT_GATE, 0, step->n_tokens, gate_up, 2 * k, gate_up, 0.0f, f32, packed, rows8, k, tile,
 		forms);
 }
 
-ACT_KERNEL void act_pack(global const struct weir_step *step, global const float *x, global float *f32,
+ACT_KERNEL act_pack(WEIR_PART_ARGS global const struct weir_step *step, global const float *x, global float *f32,
 	global char *packed, global char *rows8, int k, int tile, int forms)
 {
 	ACT_ROWS(ACT_COPY, 0, step->n_tokens, x, k, x, 0.0f, f32, packed, rows8, k, tile, forms);

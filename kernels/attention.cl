@@ -9,6 +9,7 @@
  * Slots outside of the segments may hold anything. Their scores are replaced, never multiplied by zero, and their
  * values are not read.
  */
+#include "launch.clh"
 #include "step.clh"
 #include "math.clh"
 #include "pack.clh"

@@ -5,6 +5,7 @@
 #include "cnn.clh"
 #include "cnn_memory.clh"
 #include "cnn_fixed.clh"
+#include "ticket.clh"
 /* Every kind and its function. */
 #define CNN_ALL(X) \
 	X(CNN_CONV_I8, cnn_conv_i8) \
@@ -78,40 +79,6 @@ static inline void cnn_part(struct cnn_memory m, global const struct cnn_op *ops
 			columns ? u : u % op->parts);
 }
 
-/*
- * Steps one after another by one launch. A work-group takes the next chunk by a ticket, waits until all chunks of the steps
- * before have been done, does it, and counts it. Who holds a ticket waits for lower ones alone, and these are all held by
- * work-groups that run: so it ends whatever the order that work-groups are started in, and however many run at a time.
- * Counters lie in cache lines of their own.
- */
-#define CNN_TICKET 0
-#define CNN_DONE 16
-#define CNN_LEFT 32
-
-#if defined(WEIR_TIER_VNNI) || defined(WEIR_TIER_PMADDUBSW)
-#define CNN_PAUSE() __asm__ volatile("pause")
-#else
-#define CNN_PAUSE()
-#endif
-
-/* Waits until n chunks are done. A plain look is cheap; the atomic one that ends it orders what comes after. */
-static inline void cnn_wait(volatile global int *done, int n)
-{
-	while (*done < n)
-		CNN_PAUSE();
-	atomic_add(done, 0);
-}
-
-/* The last work-group to leave makes everything ready for the next run. */
-static inline void cnn_leave(volatile global int *control)
-{
-	if (atomic_inc(control + CNN_LEFT) != (int)get_num_groups(0) - 1)
-		return;
-	control[CNN_TICKET] = 0;
-	control[CNN_DONE] = 0;
-	control[CNN_LEFT] = 0;
-}
-
 #ifdef WEIR_CPU
 #define CNN_KERNEL kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 #else
@@ -132,21 +99,24 @@ CNN_KERNEL void cnn_run(global char *arena, global char *consts, global char *bo
 
 	for (;;) {
 		if (n_steps > 1) {
-			int ticket = atomic_inc(control + CNN_TICKET);
+			int ticket = weir_ticket_next(control), taken;
 
 			if (ticket >= chunks)
 				break;
 			while (step + 1 < n_steps && steps[step + 1].ticket <= ticket)
 				step++;
+			taken = weir_ticket_take(control, ticket, steps[step].ticket);
+			if (taken < 0)
+				break;
+			if (!taken)
+				continue;
 			i = ticket - steps[step].ticket;
 			n = steps[step].chunks;
-			cnn_wait(control + CNN_DONE, steps[step].ticket);
 		}
 		cnn_part(m, ops, steps[step], i, n);
 		if (n_steps == 1)
 			return;
-		mem_fence(CLK_GLOBAL_MEM_FENCE);
-		atomic_inc(control + CNN_DONE);
+		weir_ticket_done(control);
 	}
-	cnn_leave(control);
+	weir_ticket_leave(control);
 }

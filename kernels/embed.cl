@@ -5,8 +5,15 @@
  */
 #pragma OPENCL FP_CONTRACT OFF
 
+#include "launch.clh"
 #include "step.clh"
 #include "plane.clh"
+
+#ifdef WEIR_CPU
+#define EMBED_KERNEL WEIR_KERNEL
+#else
+#define EMBED_KERNEL kernel void
+#endif
 
 #define EMBED_CHUNK 512 /* as in runtime/graph/op_matmul.c */
 
@@ -52,7 +59,7 @@ static inline void embed_chunk(struct plane p, int row, int begin, int end, glob
 
 #endif
 
-kernel void embed(global const uchar *restrict region, global float *restrict y,
+EMBED_KERNEL embed(WEIR_PART_ARGS global const uchar *restrict region, global float *restrict y,
 	global const int *restrict token, global const struct weir_step *restrict step,
 	int scales_at, int extra_at, int k)
 {
@@ -60,7 +67,7 @@ kernel void embed(global const uchar *restrict region, global float *restrict y,
 	int chunks = (k + EMBED_CHUNK - 1) / EMBED_CHUNK;
 	long units = (long)step->n_tokens * chunks;
 
-	for (long u = get_group_id(0); u < units; u += get_num_groups(0)) {
+	for (long u = WEIR_PART; u < units; u += WEIR_PARTS) {
 		int t = u / chunks, begin = u % chunks * EMBED_CHUNK;
 
 		embed_chunk(p, token[t], begin, min(begin + EMBED_CHUNK, k), y + (size_t)t * k);

@@ -7,6 +7,7 @@
  */
 #pragma OPENCL FP_CONTRACT OFF
 
+#include "launch.clh"
 #include "step.clh"
 #include "pack.clh"
 #include "plane.clh"

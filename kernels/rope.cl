@@ -4,6 +4,7 @@
  * the cache. Angles come ready in the step block. Build options: HEADS, KV_HEADS, HEAD_DIM, N_ROT, ROTATIONS (of
  * each query), and where they apply ROPE_HALVES, QK_NORM (RMSNorm of each head before it is rotated), KV_Q8 or KV_F32.
  */
+#include "launch.clh"
 #include "step.clh"
 #include "math.clh"
 #include "kv.clh"
@@ -214,14 +215,14 @@ static inline void rope_token(global const float *x, int slot, global const floa
 /* Sixteen tokens at a time: their keys share cache lines, which two threads should not write by turns. */
 #define RUN 16
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void rope_store(global const struct weir_step *step,
+WEIR_KERNEL rope_store(WEIR_PART_ARGS global const struct weir_step *step,
 	global const int *slot, global const float *rope, global const float *qkv,
 	global const float *q_norm, global const float *k_norm, global float *q, global char *kv, int slots,
 	float eps)
 {
 	int base, t;
 
-	for (base = (int)get_group_id(0) * RUN; base < step->n_tokens; base += (int)get_num_groups(0) * RUN) {
+	for (base = WEIR_PART * RUN; base < step->n_tokens; base += WEIR_PARTS * RUN) {
 		for (t = base; t < min(base + RUN, step->n_tokens); t++)
 			rope_token(qkv + (size_t)t * (HEADS + 2 * KV_HEADS) * HEAD_DIM, slot[t],
 				rope + (size_t)t * 2 * N_ROT, q_norm, k_norm, eps,

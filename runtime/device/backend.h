@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "device/device.h"
 #include "device/drm.h"
+#include "device/pace.h"
 
 /* ---- memory: what a provider gives, and how a backend takes it ----------- */
 
@@ -123,8 +124,15 @@ int weir_providers_open(weir_device *dev, enum weir_provider wanted);
 struct weir_program {
 	struct weir_program *next;
 	char *file, *options;
-	void *built; /* the backend's */
+	char *text;  /* a fused program's; else it is read when it is built */
+	void *built; /* the backend's; NULL: not yet */
 };
+
+/* Builds a program, or takes it from the cache, unless that was done. */
+int weir_program_build(weir_device *dev, struct weir_program *p);
+
+/* The program of a text, which is taken over (malloced), not built yet. name is for messages. */
+int weir_program_of_text(weir_device *dev, const char *name, char *text, struct weir_program **out);
 
 void weir_programs_close(weir_device *dev);
 
@@ -171,7 +179,31 @@ struct weir_plan {
 	struct weir_launch *launches; /* copies: args are bound and not looked at again */
 	size_t count;
 	void *bound; /* the backend's */
+
+	/* Of a fused plan: all of it in one launch, and which of both is quicker. */
+	struct weir_plan *whole;
+	struct weir_buffer *table;
+	struct weir_pace pace;
 };
+
+/* How plans are run: as settings name it. */
+enum weir_plan_mode {
+	WEIR_PLAN_AUTO,	 /* long plans fused where the device allows it, and as is measured to be quicker */
+	WEIR_PLAN_PLAIN, /* a program for each kernel */
+	WEIR_PLAN_CHAIN, /* fused, a launch for each op */
+	WEIR_PLAN_WHOLE, /* fused, in one launch */
+};
+
+/* The run whose time tells which way is quicker: nothing else was submitted since the wait before. */
+struct weir_plan_timing {
+	struct weir_plan *plan; /* NULL: there is none */
+	double start;
+	bool whole;
+	unsigned runs; /* submitted since the last wait */
+};
+
+/* What was submitted has finished: accounts its time. The device's lock is held. */
+void weir_plan_finished(weir_device *dev);
 
 struct weir_backend {
 	const char *name;
@@ -239,7 +271,7 @@ struct weir_backend {
 	 * device's lock.
 	 */
 	int (*plan_bind)(struct weir_plan *plan);
-	int (*plan_run)(struct weir_plan *plan, unsigned tokens);
+	int (*plan_run)(struct weir_plan *plan, size_t first, size_t count, unsigned tokens);
 	void (*plan_unbind)(struct weir_plan *plan);
 };
 
@@ -269,8 +301,11 @@ struct weir_device {
 	/* The kernel module's node that buffers are of: the NPU's own, or opened for the first. */
 	struct weir_drm *drm;
 
+	enum weir_plan_mode plan_mode;
+
 	pthread_mutex_t lock;
 	struct weir_profile *profile; /* NULL: not opened with profile */
+	struct weir_plan_timing timing;
 };
 
 /* The best tier that clang-compiled kernels of target CPU `target` can use on this host. */

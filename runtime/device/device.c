@@ -15,6 +15,13 @@ static const char *const tier_names[] = {
 	[WEIR_TIER_VNNI] = "vnni",
 };
 
+static const char *const plan_mode_names[] = {
+	[WEIR_PLAN_AUTO] = "auto",
+	[WEIR_PLAN_PLAIN] = "plain",
+	[WEIR_PLAN_CHAIN] = "chain",
+	[WEIR_PLAN_WHOLE] = "whole",
+};
+
 static const char *const schedule_names[] = {
 	[WEIR_SCHEDULE_CPU] = "cpu",
 	[WEIR_SCHEDULE_GPU] = "gpu",
@@ -224,6 +231,16 @@ static int set_schedule(weir_device *dev, const char *wanted)
 	return 0;
 }
 
+static int set_plan_mode(weir_device *dev, const char *wanted)
+{
+	int mode = wanted ? find_name(plan_mode_names, WEIR_ARRAY_SIZE(plan_mode_names), wanted) : WEIR_PLAN_AUTO;
+
+	if (mode < 0)
+		return weir_fail(EINVAL, "plan %s: there is no such way (auto, plain, chain, whole)", wanted);
+	dev->plan_mode = (enum weir_plan_mode)mode;
+	return 0;
+}
+
 /* A missing folder is no error: programs are then built at every start. */
 static int set_cache(weir_device *dev, const char *wanted)
 {
@@ -248,6 +265,9 @@ static int set_up(weir_device *dev, const struct weir_device_settings *s)
 	if (err < 0)
 		return err;
 	err = set_schedule(dev, s->schedule);
+	if (err < 0)
+		return err;
+	err = set_plan_mode(dev, s->plan);
 	if (err < 0)
 		return err;
 	err = set_cache(dev, s->cache);
@@ -362,6 +382,7 @@ int weir_device_wait(weir_device *dev)
 
 	pthread_mutex_lock(&dev->lock);
 	err = dev->backend->wait(dev);
+	weir_plan_finished(dev);
 	pthread_mutex_unlock(&dev->lock);
 	return err;
 }

@@ -55,6 +55,9 @@ struct weir_program;
  */
 int weir_program_get(weir_device *dev, const char *file, const char *options, struct weir_program **out);
 
+/* The same without building it: a plan does that where it runs the program itself, and does not fuse its kernels. */
+int weir_program_find(weir_device *dev, const char *file, const char *options, struct weir_program **out);
+
 /* ---- plans ------------------------------------------------------------------------------------ */
 
 enum weir_arg_kind {
@@ -79,6 +82,7 @@ struct weir_launch {
 	const char *kernel; /* kept by reference: a literal */
 	const char *label;  /* the op's name in profiles: a literal */
 	unsigned groups, local;
+	bool beside; /* needs nothing of the launch before it, nor is that in its way: they may run at once */
 	struct weir_arg args[WEIR_LAUNCH_ARGS];
 	unsigned n_args;
 	/* What a run moves and computes, for the profile: fixed, and more for each token of the step. */
@@ -90,7 +94,8 @@ struct weir_plan;
 
 /*
  * Records launches (copied), in order: each sees what those before it wrote. Arguments are bound here, once.
- * The buffers must outlive the plan.
+ * The buffers must outlive the plan. Long plans of a CPU device are fused (device/fuse.h), if all of their kernels are
+ * declared by kernels/launch.clh: then a run of one token is one launch or a chain of them, whichever is quicker.
  */
 int weir_plan_create(weir_device *dev, const struct weir_launch *launches, size_t count,
 	struct weir_plan **out);
@@ -102,6 +107,9 @@ size_t weir_plan_count(const struct weir_plan *plan);
  * is allocated here.
  */
 int weir_plan_run(struct weir_plan *plan, unsigned tokens);
+
+/* The same for launches [first, first + count) alone. */
+int weir_plan_run_some(struct weir_plan *plan, size_t first, size_t count, unsigned tokens);
 
 /*
  * Waits until everything submitted has finished. -EIO with a sentence if any of it failed, from then on until

@@ -147,7 +147,7 @@ int npu_program_binary(weir_device *dev, void *program, void **data, size_t *siz
 void npu_program_destroy(weir_device *dev, void *program);
 
 int npu_plan_bind(struct weir_plan *plan);
-int npu_plan_run(struct weir_plan *plan, unsigned tokens);
+int npu_plan_run(struct weir_plan *plan, size_t first, size_t n, unsigned tokens);
 void npu_plan_unbind(struct weir_plan *plan);
 /* Accounts profiled launches; the queue has drained. */
 int npu_timed_collect(struct npu_device *d);

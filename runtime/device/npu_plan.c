@@ -194,13 +194,13 @@ static int run_part(struct npu_device *d, const struct weir_plan *plan, size_t a
 }
 
 /* A plan goes out whole, by one store to the doorbell, as long as it fits the ring. */
-int npu_plan_run(struct weir_plan *plan, unsigned tokens)
+int npu_plan_run(struct weir_plan *plan, size_t first, size_t n, unsigned tokens)
 {
 	struct npu_device *d = npu_device(plan->dev);
 	int err = 0;
 
-	for (size_t at = 0, count; at < plan->count && err == 0; at += count) {
-		count = WEIR_MIN(plan->count - at, NPU_RING_PACKETS);
+	for (size_t at = first, count; at < first + n && err == 0; at += count) {
+		count = WEIR_MIN(first + n - at, NPU_RING_PACKETS);
 		if (d->timed && d->n_timed + count > NPU_STAMPS)
 			err = npu_wait(plan->dev);
 		if (err == 0)

@@ -99,7 +99,7 @@ int opencl_program_binary(weir_device *dev, void *program, void **data, size_t *
 void opencl_program_destroy(weir_device *dev, void *program);
 
 int opencl_plan_bind(struct weir_plan *plan);
-int opencl_plan_run(struct weir_plan *plan, unsigned tokens);
+int opencl_plan_run(struct weir_plan *plan, size_t first, size_t count, unsigned tokens);
 void opencl_plan_unbind(struct weir_plan *plan);
 /* Accounts finished profiled launches; called by wait after the queue has drained. */
 void opencl_timed_collect(struct opencl_device *d);

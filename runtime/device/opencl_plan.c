@@ -159,15 +159,16 @@ static int reserve_timed(struct opencl_device *d, size_t count)
 	return 0;
 }
 
-static int run_timed(struct opencl_device *d, const struct weir_plan *plan, unsigned tokens)
+static int run_timed(
+	struct opencl_device *d, const struct weir_plan *plan, size_t first, size_t count, unsigned tokens)
 {
 	const struct opencl_launch *bound = plan->bound;
-	int err = reserve_timed(d, plan->count);
+	int err = reserve_timed(d, count);
 	cl_int e;
 
 	if (err < 0)
 		return err;
-	for (size_t i = 0; i < plan->count; i++) {
+	for (size_t i = first; i < first + count; i++) {
 		struct opencl_timed *t = &d->timed[d->n_timed];
 
 		e = enqueue(d, &bound[i], &t->event);
@@ -180,14 +181,14 @@ static int run_timed(struct opencl_device *d, const struct weir_plan *plan, unsi
 	return 0;
 }
 
-static int run_plain(struct opencl_device *d, const struct weir_plan *plan)
+static int run_plain(struct opencl_device *d, const struct weir_plan *plan, size_t first, size_t count)
 {
 	const struct opencl_launch *bound = plan->bound;
 	cl_event *last;
 	cl_int e;
 
-	for (size_t i = 0; i < plan->count; i++) {
-		last = i + 1 == plan->count ? &d->pending[d->n_pending] : NULL;
+	for (size_t i = first; i < first + count; i++) {
+		last = i + 1 == first + count ? &d->pending[d->n_pending] : NULL;
 		e = enqueue(d, &bound[i], last);
 		if (e != CL_SUCCESS)
 			return fail_launch(d, &plan->launches[i], e, "cannot be enqueued");
@@ -196,7 +197,7 @@ static int run_plain(struct opencl_device *d, const struct weir_plan *plan)
 	return 0;
 }
 
-int opencl_plan_run(struct weir_plan *plan, unsigned tokens)
+int opencl_plan_run(struct weir_plan *plan, size_t first, size_t count, unsigned tokens)
 {
 	struct opencl_device *d = opencl_device(plan->dev);
 	cl_int e;
@@ -208,7 +209,7 @@ int opencl_plan_run(struct weir_plan *plan, unsigned tokens)
 			return err;
 	}
 	d->busy = true;
-	err = plan->dev->profile ? run_timed(d, plan, tokens) : run_plain(d, plan);
+	err = plan->dev->profile ? run_timed(d, plan, first, count, tokens) : run_plain(d, plan, first, count);
 	e = clFlush(d->queue);
 	if (err == 0 && e != CL_SUCCESS)
 		err = opencl_fail(d, e, "cannot flush the queue");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs of a device: each is built once, from the disk cache where that has it. */
+/* Programs of a device: each is built once, when it is needed, from the disk cache where that has it. */
 #include "device/backend.h"
 
 /* How much of a build log fits an error sentence. */
@@ -86,30 +86,38 @@ static void store_cached(weir_device *dev, const struct weir_cache_key *key, voi
 	free(data);
 }
 
-static int build(weir_device *dev, const char *file, const char *options, void **built)
+static int build_source(weir_device *dev, const struct weir_program *p, const char *source, size_t size, void **built)
 {
+	char *full = full_options(dev, p->options);
 	struct weir_cache_key key;
-	char *source = NULL, *full;
+	int err;
+
+	if (!full)
+		return weir_fail(ENOMEM, "kernels/%s: out of memory", p->file);
+	make_key(dev, source, full, &key);
+	err = load_cached(dev, &key, full, built);
+	if (err) {
+		err = dev->backend->program_build(dev, source, size, full, p->file, built);
+		if (err == 0)
+			store_cached(dev, &key, *built);
+	}
+	free(full);
+	return err;
+}
+
+static int build_locked(weir_device *dev, struct weir_program *p)
+{
+	char *source = NULL;
 	size_t size;
 	int err;
 
-	err = weir_source_expand(file, &source, &size);
-	if (err < 0)
-		return err;
-	full = full_options(dev, options);
-	if (!full) {
-		err = weir_fail(ENOMEM, "kernels/%s: out of memory", file);
-		goto out;
-	}
-	make_key(dev, source, full, &key);
-	err = load_cached(dev, &key, full, built);
+	if (p->built)
+		return 0;
+	if (p->text)
+		return build_source(dev, p, p->text, strlen(p->text), &p->built);
+	err = weir_source_expand(p->file, &source, &size);
 	if (err == 0)
-		goto out;
-	err = dev->backend->program_build(dev, source, size, full, file, built);
-	if (err == 0)
-		store_cached(dev, &key, *built);
-out:
-	free(full);
+		err = build_source(dev, p, source, size, &p->built);
 	free(source);
 	return err;
 }
@@ -120,27 +128,22 @@ static void free_program(weir_device *dev, struct weir_program *p)
 		dev->backend->program_destroy(dev, p->built);
 	free(p->file);
 	free(p->options);
+	free(p->text);
 	free(p);
 }
 
-static int create_locked(
-	weir_device *dev, const char *file, const char *options, struct weir_program **out)
+static int create_locked(weir_device *dev, const char *file, const char *options, struct weir_program **out)
 {
 	struct weir_program *p = calloc(1, sizeof(*p));
-	int err;
 
 	if (p) {
 		p->file = strdup(file);
 		p->options = strdup(options);
 	}
-	if (!p || !p->file || !p->options)
-		err = weir_fail(ENOMEM, "kernels/%s: out of memory", file);
-	else
-		err = build(dev, file, options, &p->built);
-	if (err < 0) {
+	if (!p || !p->file || !p->options) {
 		if (p)
 			free_program(dev, p);
-		return err;
+		return weir_fail(ENOMEM, "kernels/%s: out of memory", file);
 	}
 	p->next = dev->programs;
 	dev->programs = p;
@@ -148,27 +151,66 @@ static int create_locked(
 	return 0;
 }
 
-static struct weir_program *find_locked(weir_device *dev, const char *file, const char *options)
+/* text: of a fused one, or NULL. */
+static struct weir_program *find_locked(
+	weir_device *dev, const char *file, const char *options, const char *text)
 {
 	for (struct weir_program *p = dev->programs; p; p = p->next) {
-		if (strcmp(p->file, file) == 0 && strcmp(p->options, options) == 0)
+		if (strcmp(p->file, file) == 0 && strcmp(p->options, options) == 0 && !p->text == !text &&
+			(!text || strcmp(p->text, text) == 0))
 			return p;
 	}
 	return NULL;
 }
 
-int weir_program_get(
-	weir_device *dev, const char *file, const char *options, struct weir_program **out)
+int weir_program_find(weir_device *dev, const char *file, const char *options, struct weir_program **out)
 {
 	int err = 0;
 
 	options = options ? options : "";
 	pthread_mutex_lock(&dev->programs_lock);
-	*out = find_locked(dev, file, options);
+	*out = find_locked(dev, file, options, NULL);
 	if (!*out)
 		err = create_locked(dev, file, options, out);
 	pthread_mutex_unlock(&dev->programs_lock);
 	return err;
+}
+
+int weir_program_of_text(weir_device *dev, const char *name, char *text, struct weir_program **out)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&dev->programs_lock);
+	*out = find_locked(dev, name, "", text);
+	if (*out) {
+		free(text);
+	} else {
+		err = create_locked(dev, name, "", out);
+		if (err == 0)
+			(*out)->text = text;
+		else
+			free(text);
+	}
+	pthread_mutex_unlock(&dev->programs_lock);
+	return err;
+}
+
+int weir_program_build(weir_device *dev, struct weir_program *p)
+{
+	int err;
+
+	pthread_mutex_lock(&dev->programs_lock);
+	err = build_locked(dev, p);
+	pthread_mutex_unlock(&dev->programs_lock);
+	return err;
+}
+
+int weir_program_get(
+	weir_device *dev, const char *file, const char *options, struct weir_program **out)
+{
+	int err = weir_program_find(dev, file, options, out);
+
+	return err < 0 ? err : weir_program_build(dev, *out);
 }
 
 void weir_programs_close(weir_device *dev)

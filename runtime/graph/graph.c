@@ -258,6 +258,11 @@ void weir_op_local(struct weir_op *op, size_t size)
 	arg_add(op, WEIR_ARG_LOCAL)->size = size;
 }
 
+void weir_op_beside(struct weir_op *op)
+{
+	op->launch.beside = true;
+}
+
 void weir_op_cost(struct weir_op *op, uint64_t bytes, uint64_t token_bytes, uint64_t token_ops)
 {
 	op->launch.bytes = bytes;
@@ -314,7 +319,7 @@ static int graph_record(struct weir_graph *g)
 			op->launch.args[i].offset = op->tensor[i]->offset;
 			op->launch.args[i].size = op->tensor[i]->size;
 		}
-		err = weir_program_get(g->dev, op->file, op->options, &op->launch.program);
+		err = weir_program_find(g->dev, op->file, op->options, &op->launch.program);
 		launches[n++] = op->launch;
 	}
 	if (!err)

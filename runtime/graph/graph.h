@@ -45,6 +45,8 @@ void weir_op_update(struct weir_op *op, struct weir_tensor *t); /* reads and wri
 void weir_op_int(struct weir_op *op, int32_t v);
 void weir_op_float(struct weir_op *op, float v);
 void weir_op_local(struct weir_op *op, size_t size);
+/* It neither needs what the op before it writes nor writes what that one reads or writes: they may run at once. */
+void weir_op_beside(struct weir_op *op);
 void weir_op_cost(struct weir_op *op, uint64_t bytes, uint64_t token_bytes, uint64_t token_ops);
 
 /* Sets the graph's sticky error from an op constructor; err as for weir_fail. */

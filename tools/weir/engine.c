@@ -56,6 +56,7 @@ int engine_device(const struct options *o, const char *device, weir_device **out
 	settings.provider = (enum weir_provider)o->provider;
 	settings.tier = o->tier;
 	settings.schedule = o->schedule;
+	settings.plan = o->plan;
 	settings.profile = o->profile || o->trace;
 	return weir_device_open(out, &settings) < 0 ? fail_weir() : 0;
 }

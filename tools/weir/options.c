@@ -189,6 +189,8 @@ static const struct row rows[] = {
 		"dot products: vnni, pmaddubsw or portable (default: the fastest there is)"),
 	STRING("schedule", 0, DEVICE, schedule, "NAME",
 		"of kernels: cpu or gpu (default: by the device)"),
+	STRING("plan", 0, DEVICE, plan, "NAME",
+		"how a CPU runs a network: auto (default: as it measures to be quickest), plain, chain or whole"),
 	FLAG("profile", 0, MODEL | CMD_CLASSIFY | CMD_QUANTIZE, profile,
 		"print the time of each kind of operation"),
 	STRING("trace", 0, MODEL | CMD_CLASSIFY | CMD_QUANTIZE, trace, "FILE",

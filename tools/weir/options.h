@@ -39,7 +39,7 @@ struct options {
 	const char *model, *prompt, *file, *system, *chat_format, *save, *load;
 	const char *text, *dump_logits, *kl;
 	const char *labels, *dump, *svg;
-	const char *device, *tier, *schedule, *trace;
+	const char *device, *tier, *schedule, *plan, *trace;
 	uint64_t tokens, top_k, seed, ctx, batch, sinks, window, threads, repetitions, windows;
 	double temp, top_p, min_p, repeat_penalty;
 	int kv, provider; /* enum weir_kv, enum weir_provider */

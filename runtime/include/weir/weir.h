@@ -47,6 +47,8 @@ struct weir_device_settings {
 	const char *schedule; /* "cpu", "gpu"; NULL: by the device's kind */
 	const char *cache;    /* folder for built programs; NULL: $XDG_CACHE_HOME/weir; "": none */
 	bool profile;	      /* time each launch */
+	const char *plan;     /* how plans run on a CPU device: "auto" (NULL), as is measured to be quickest; "plain": a
+				 program for each kernel; "chain": one for all, a launch for each op; "whole": one launch */
 };
 void weir_device_settings_default(struct weir_device_settings *settings);
 
