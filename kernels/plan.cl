@@ -13,6 +13,29 @@
 #define PLAN_INT(i) (op->arg[i].value)
 #define PLAN_FLOAT(i) as_float(op->arg[i].value)
 
+#if defined(WEIR_TIER_VNNI) || defined(WEIR_TIER_PMADDUBSW)
+#define PLAN_FETCH(p) __asm__ volatile("prefetcht0 %0" ::"m"(*(global const char *)(p)))
+#else
+#define PLAN_FETCH(p) prefetch((global const char *)(p), 64)
+#endif
+
+/* Bytes that are fetched at most, and between looks whether the wait is over. */
+#define PLAN_AHEAD 32768
+#define PLAN_LOOK 512
+
+/* While the ops before still run the memory rests: it can bring the weights that a chunk will begin with. */
+static inline void plan_fetch(global const char *at, long units, int part, int parts, volatile global int *control, int wait)
+{
+	long from = units * part / parts * WEIR_PLAN_UNIT, to = units * (part + 1) / parts * WEIR_PLAN_UNIT;
+
+	to = min(to, from + PLAN_AHEAD);
+	for (; from < to && control[WEIR_TICKET_DONE] < wait; from += PLAN_LOOK) {
+#pragma unroll
+		for (int i = 0; i < PLAN_LOOK; i += WEIR_PLAN_UNIT)
+			PLAN_FETCH(at + from + i);
+	}
+}
+
 /* Ops [first, first + count) of the table, which have so many tickets together; one op without tickets: a launch of a chain. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weir_plan(PLAN_POINTERS,
 	global const struct weir_plan_op *ops, volatile global int *control, int first, int count, int tickets)
@@ -30,6 +53,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weir_plan(PLAN_POINTE
 				break;
 			while (op < last && op[1].ticket <= ticket)
 				op++;
+			if (op->ahead)
+				plan_fetch((global const char *)PLAN_AT(0), op->ahead, ticket - op->ticket, op->chunks, control, op->wait);
 			taken = weir_ticket_take(control, ticket, op->wait);
 			if (taken < 0)
 				break;

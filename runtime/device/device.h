@@ -82,6 +82,7 @@ struct weir_launch {
 	const char *kernel; /* kept by reference: a literal */
 	const char *label;  /* the op's name in profiles: a literal */
 	unsigned groups, local;
+	size_t ahead; /* bytes of the first argument that parts read one after another, each its share: may be fetched early */
 	bool beside; /* needs nothing of the launch before it, nor is that in its way: they may run at once */
 	struct weir_arg args[WEIR_LAUNCH_ARGS];
 	unsigned n_args;

@@ -208,6 +208,7 @@ static int fill_table(struct fuse *f, struct weir_plan_op *ops)
 			.ticket = tickets,
 			.chunks = (int)count_chunks(l, threads),
 			.wait = wait,
+			.ahead = (int)WEIR_MIN(l->ahead / WEIR_PLAN_UNIT, INT32_MAX),
 		};
 		for (unsigned a = 0; a < l->n_args; a++)
 			ops[i].arg[a] = table_arg(f, &l->args[a]);

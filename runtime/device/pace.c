@@ -4,11 +4,13 @@
 #include "device/pace.h"
 
 #define WARM 8	     /* runs in turns */
-#define TRIES 2	     /* runs of a try: the first finds its memory cold */
+#define TRIES 4	     /* runs of a try: the first finds its memory cold and does not count */
 #define INTERVAL 64  /* runs to the first try */
 #define INTERVAL_MAX 1024
 #define SOON 4	     /* runs to a try when something has changed */
 #define CHANGE 1.5   /* times as slow, or as quick, as when the last try ended */
+#define BETTER 0.95  /* of the other's time: less is no reason to change */
+#define OUTLIER 4    /* times of late: no run counts as longer */
 
 bool weir_pace_whole(const struct weir_pace *p)
 {
@@ -17,10 +19,31 @@ bool weir_pace_whole(const struct weir_pace *p)
 	return p->tries ? !p->whole : p->whole;
 }
 
-static void end_try(struct weir_pace *p, bool won)
+/* A mean that forgets; the less there was to forget, the faster. */
+static void take_in(struct weir_pace *p, bool whole, double seconds)
 {
-	p->tries = 0;
-	p->interval = won ? INTERVAL : WEIR_MIN(WEIR_MAX(p->interval, INTERVAL / 2) * 2, INTERVAL_MAX);
+	double *lately = &p->seconds[whole];
+	double weight = whole == p->whole && p->runs >= WARM ? 0.125 : 0.4;
+
+	if (seconds <= 0)
+		return;
+	if (*lately > 0)
+		*lately += weight * (WEIR_MIN(seconds, OUTLIER * *lately) - *lately);
+	else
+		*lately = seconds;
+}
+
+static void choose(struct weir_pace *p)
+{
+	p->whole ^= p->seconds[!p->whole] > 0 && p->seconds[!p->whole] < BETTER * p->seconds[p->whole];
+}
+
+static void end_try(struct weir_pace *p)
+{
+	bool was = p->whole;
+
+	choose(p);
+	p->interval = p->whole != was ? INTERVAL : WEIR_MIN(p->interval * 2, INTERVAL_MAX);
 	p->probe = p->runs + p->interval;
 	p->then = p->seconds[p->whole];
 }
@@ -39,26 +62,22 @@ static void begin_try(struct weir_pace *p)
 		p->tries = TRIES;
 }
 
-/* Of late: the least, forgotten bit by bit, as what disturbs a run only ever adds to its time. */
-static void take_in(double *lately, double seconds)
-{
-	if (seconds > 0)
-		*lately = *lately <= 0 || seconds < *lately ? seconds : 0.75 * *lately + 0.25 * seconds;
-}
-
 void weir_pace_count(struct weir_pace *p, bool whole, double seconds)
 {
-	bool was = p->whole;
-
 	p->runs++;
-	take_in(&p->seconds[whole], seconds);
-	p->whole = p->seconds[0] <= 0 || p->seconds[1] < p->seconds[0];
-	if (p->runs < WARM)
-		return;
-	if (p->runs == WARM || p->whole != was)
-		end_try(p, true);
-	else if (!p->tries)
+	if (p->runs < WARM) {
+		take_in(p, whole, seconds);
+	} else if (p->runs == WARM) {
+		take_in(p, whole, seconds);
+		p->whole = p->seconds[0] <= 0 || p->seconds[1] < p->seconds[0];
+		p->interval = INTERVAL / 2;
+		end_try(p);
+	} else if (p->tries) {
+		take_in(p, whole, p->tries == TRIES ? 0 : seconds);
+		if (--p->tries == 0)
+			end_try(p);
+	} else {
+		take_in(p, whole, seconds);
 		begin_try(p);
-	else if (--p->tries == 0)
-		end_try(p, false);
+	}
 }

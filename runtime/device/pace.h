@@ -13,7 +13,7 @@ struct weir_pace {
 	unsigned probe;	   /* at this run the slower way is tried again */
 	unsigned interval; /* runs between tries */
 	unsigned tries;	   /* runs that the try at hand still has */
-	double seconds[2]; /* of late, a chain and whole; 0: none counted */
+	double seconds[2]; /* of late, in a chain and whole; 0: none counted */
 	double then;	   /* what the quicker one took when the last try ended */
 	bool whole;	   /* is quicker */
 };
@@ -21,7 +21,7 @@ struct weir_pace {
 /* Whether the next run should be whole. */
 bool weir_pace_whole(const struct weir_pace *p);
 
-/* A run is over: whole or not, and the seconds that it took; 0: they say nothing (its plan was made, say). */
+/* A run is over: whole or not (as asked for), and the seconds that it took; 0: they say nothing (its plan was made, say). */
 void weir_pace_count(struct weir_pace *p, bool whole, double seconds);
 
 #endif

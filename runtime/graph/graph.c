@@ -258,6 +258,11 @@ void weir_op_local(struct weir_op *op, size_t size)
 	arg_add(op, WEIR_ARG_LOCAL)->size = size;
 }
 
+void weir_op_ahead(struct weir_op *op, size_t bytes)
+{
+	op->launch.ahead = bytes;
+}
+
 void weir_op_beside(struct weir_op *op)
 {
 	op->launch.beside = true;
@@ -342,6 +347,11 @@ int weir_graph_plan(struct weir_graph *g, struct weir_plan **out)
 	if (!err)
 		*out = g->plan;
 	return err;
+}
+
+size_t weir_graph_count(const struct weir_graph *g)
+{
+	return (size_t)g->n_ops;
 }
 
 size_t weir_graph_arena(const struct weir_graph *g)

@@ -45,6 +45,8 @@ void weir_op_update(struct weir_op *op, struct weir_tensor *t); /* reads and wri
 void weir_op_int(struct weir_op *op, int32_t v);
 void weir_op_float(struct weir_op *op, float v);
 void weir_op_local(struct weir_op *op, size_t size);
+/* Bytes of its first argument that work-groups read one after another, each its share: worth fetching early. */
+void weir_op_ahead(struct weir_op *op, size_t bytes);
 /* It neither needs what the op before it writes nor writes what that one reads or writes: they may run at once. */
 void weir_op_beside(struct weir_op *op);
 void weir_op_cost(struct weir_op *op, uint64_t bytes, uint64_t token_bytes, uint64_t token_ops);
@@ -59,6 +61,9 @@ bool weir_graph_ok(const struct weir_graph *g);
  * their arena, builds the programs and records the plan, which the graph owns.
  */
 int weir_graph_plan(struct weir_graph *g, struct weir_plan **out);
+
+/* How many ops were recorded: each is a launch of the plan, with that place. */
+size_t weir_graph_count(const struct weir_graph *g);
 
 /* Bytes of the arena, and what they would be with no overlaying. */
 size_t weir_graph_arena(const struct weir_graph *g);

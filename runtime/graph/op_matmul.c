@@ -98,7 +98,10 @@ void weir_op_matmul(struct weir_graph *g, const struct weir_step_tensors *s, con
 	weir_op_int(op, (int32_t)l->rows);
 	weir_op_int(op, (int32_t)y_columns);
 	weir_op_int(op, (int32_t)y_first);
-	weir_op_int(op, (int32_t)(flags | (bias ? MATMUL_BIAS : 0)));
+	weir_op_int(op, (int32_t)((flags & (WEIR_MATMUL_ADD | WEIR_MATMUL_OUT)) | (bias ? MATMUL_BIAS : 0)));
+	weir_op_ahead(op, is_float ? l->size : l->scales);
+	if (flags & WEIR_MATMUL_BESIDE)
+		weir_op_beside(op);
 	weir_op_cost(op, l->size, (is_float ? l->k * 4 : lanes * l->k * 3 / 2) + l->rows * 4,
 		2 * (uint64_t)lanes * l->rows * l->k);
 }

@@ -96,6 +96,7 @@ struct weir_matrix {
 enum {
 	WEIR_MATMUL_ADD = 1 << 0, /* y += instead of y = : a residual */
 	WEIR_MATMUL_OUT = 1 << 1, /* rows are the head's: step.out_count of them, not n_tokens */
+	WEIR_MATMUL_BESIDE = 1 << 3, /* other columns of the y that the op before writes, from the same x */
 };
 
 /*

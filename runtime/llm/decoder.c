@@ -89,7 +89,7 @@ static void linear(const struct build *b, const char *label, const struct weir_l
 {
 	for (unsigned i = 0; i < l->parts; i++)
 		weir_op_matmul(b->g, &b->step, label, &l->part[i], x, width, y, l->rows, l->first[i],
-			vector(b, "bias", &l->bias[i]), flags);
+			vector(b, "bias", &l->bias[i]), flags | (i ? WEIR_MATMUL_BESIDE : 0));
 }
 
 static void attention(const struct build *b, const struct weir_layer *l, unsigned index, struct weir_tensor *x)
@@ -136,7 +136,8 @@ static void head(const struct build *b, struct weir_tensor *x, unsigned out_widt
 }
 
 int weir_decoder_build(const weir_model *m, const struct weir_decoder_io *io, enum weir_decoder_part part,
-	struct weir_buffer *logits, struct weir_graph **graph, struct weir_plan **plan)
+	struct weir_buffer *logits, struct weir_graph **graph, struct weir_plan **plan,
+	size_t *head_at)
 {
 	const struct weir_params *p = &m->params;
 	struct build b = {.m = m, .io = io};
@@ -164,7 +165,8 @@ int weir_decoder_build(const weir_model *m, const struct weir_decoder_io *io, en
 			feed_forward(&b, &m->layers[i], x);
 		}
 	}
-	if (part == WEIR_DECODER_STEP || part == WEIR_DECODER_HEAD)
+	*head_at = weir_graph_count(b.g);
+	if (part == WEIR_DECODER_STEP || part == WEIR_DECODER_FILL)
 		head(&b, x, 1, io_tensor(&b, "logits", io->logits, row));
 	if (part == WEIR_DECODER_HEADS)
 		head(&b, x, WEIR_HEADS, weir_graph_bind(b.g, "logits", logits, 0, WEIR_HEADS * row));

@@ -31,8 +31,7 @@ void weir_decoder_layout(const weir_model *m, unsigned width, struct weir_decode
 
 enum weir_decoder_part {
 	WEIR_DECODER_STEP, /* one token: embedding to logits */
-	WEIR_DECODER_FILL, /* up to io->many.width tokens: embedding to hidden */
-	WEIR_DECODER_HEAD, /* hidden of token out_first to logits */
+	WEIR_DECODER_FILL, /* up to io->many.width tokens: embedding to hidden, then hidden of token out_first to logits */
 	WEIR_DECODER_HEADS, /* hidden of out_count tokens to logits of their own (WEIR_HEADS, vocab) */
 };
 
@@ -41,8 +40,10 @@ enum weir_decoder_part {
 
 /*
  * Builds and plans one part. logits: WEIR_DECODER_HEADS' result, NULL for other parts. The graph is the caller's.
+ * head_at: the plan's first launch that is not of the layers but of the head.
  */
 int weir_decoder_build(const weir_model *m, const struct weir_decoder_io *io, enum weir_decoder_part part,
-	struct weir_buffer *logits, struct weir_graph **graph, struct weir_plan **plan);
+	struct weir_buffer *logits, struct weir_graph **graph, struct weir_plan **plan,
+	size_t *head_at);
 
 #endif

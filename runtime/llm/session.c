@@ -81,6 +81,7 @@ static int session_memory(weir_session *s)
 int weir_session_create(weir_session **out, weir_model *m, const struct weir_session_settings *settings)
 {
 	weir_session *s = calloc(1, sizeof(*s));
+	size_t unused;
 	int err;
 
 	if (!s)
@@ -97,7 +98,7 @@ int weir_session_create(weir_session **out, weir_model *m, const struct weir_ses
 	}
 	if ((err = settings_resolve(&s->set, &m->params)) ||
 		(err = weir_sampler_init(&s->sampler, (int32_t)m->params.vocab)) || (err = session_memory(s)) ||
-		(err = weir_decoder_build(m, &s->io, WEIR_DECODER_STEP, NULL, &s->step_graph, &s->step)))
+		(err = weir_decoder_build(m, &s->io, WEIR_DECODER_STEP, NULL, &s->step_graph, &s->step, &unused)))
 		goto error;
 	s->stats.activation_bytes = s->io.size + weir_graph_arena(s->step_graph);
 	*out = s;
@@ -113,7 +114,6 @@ void weir_session_destroy(weir_session *s)
 		return;
 	weir_graph_destroy(s->step_graph);
 	weir_graph_destroy(s->fill_graph);
-	weir_graph_destroy(s->head_graph);
 	weir_graph_destroy(s->heads_graph);
 	weir_buffer_destroy(s->heads_logits);
 	weir_buffer_destroy(s->io.io);
@@ -125,13 +125,13 @@ void weir_session_destroy(weir_session *s)
 
 /* Builds a part when it is first needed: many sessions never read a prompt of more than a token. */
 static int part_build(weir_session *s, enum weir_decoder_part part, struct weir_graph **graph,
-	struct weir_plan **plan)
+	struct weir_plan **plan, size_t *head_at)
 {
 	int err;
 
 	if (*plan)
 		return 0;
-	err = weir_decoder_build(s->model, &s->io, part, s->heads_logits, graph, plan);
+	err = weir_decoder_build(s->model, &s->io, part, s->heads_logits, graph, plan, head_at);
 	if (!err)
 		s->stats.activation_bytes += weir_graph_arena(*graph);
 	return err;
@@ -139,12 +139,12 @@ static int part_build(weir_session *s, enum weir_decoder_part part, struct weir_
 
 static int heads_build(weir_session *s)
 {
-	size_t size = WEIR_HEADS * (size_t)s->model->params.vocab * sizeof(float);
+	size_t size = WEIR_HEADS * (size_t)s->model->params.vocab * sizeof(float), unused;
 	int err = 0;
 
 	if (!s->heads_logits)
 		err = weir_buffer_create(s->model->dev, size, "logits", &s->heads_logits);
-	return err ? err : part_build(s, WEIR_DECODER_HEADS, &s->heads_graph, &s->heads);
+	return err ? err : part_build(s, WEIR_DECODER_HEADS, &s->heads_graph, &s->heads, &unused);
 }
 
 /* Writes what the next step's kernels read. */
@@ -200,12 +200,12 @@ static void appended(weir_session *s, const int32_t *tokens, uint32_t n)
 /* Runs tokens through the layers; afterwards their last hidden states are in io. One token gives logits too. */
 static int step_run(weir_session *s, const int32_t *tokens, uint32_t n)
 {
-	int err = n > 1 ? part_build(s, WEIR_DECODER_FILL, &s->fill_graph, &s->fill) : 0;
+	int err = n > 1 ? part_build(s, WEIR_DECODER_FILL, &s->fill_graph, &s->fill, &s->fill_head) : 0;
 
 	if (!err)
 		err = inputs_write(s, tokens, n);
 	if (!err)
-		err = weir_plan_run(n > 1 ? s->fill : s->step, n);
+		err = n > 1 ? weir_plan_run_some(s->fill, 0, s->fill_head, n) : weir_plan_run(s->step, 1);
 	if (!err)
 		appended(s, tokens, n);
 	return err;
@@ -231,11 +231,8 @@ static int feed(weir_session *s, const int32_t *tokens, size_t n, weir_progress 
 		bool last = done + now == n;
 		int err = step_run(s, tokens + done, now);
 
-		if (!err && now > 1 && last) {
-			err = part_build(s, WEIR_DECODER_HEAD, &s->head_graph, &s->head);
-			if (!err)
-				err = weir_plan_run(s->head, 1);
-		}
+		if (!err && now > 1 && last)
+			err = weir_plan_run_some(s->fill, s->fill_head, weir_plan_count(s->fill) - s->fill_head, 1);
 		/* Steps queue up behind each other only as far as the host's own writes allow: not at all. */
 		if (!err)
 			err = weir_device_wait(s->model->dev);

@@ -12,8 +12,9 @@ struct weir_session {
 	struct weir_session_settings set; /* with every 0 resolved */
 	struct weir_slots slots;
 	struct weir_decoder_io io;
-	struct weir_graph *step_graph, *fill_graph, *head_graph, *heads_graph;
-	struct weir_plan *step, *fill, *head, *heads; /* the last two are made when first needed */
+	struct weir_graph *step_graph, *fill_graph, *heads_graph;
+	struct weir_plan *step, *fill, *heads; /* the last two are made when first needed */
+	size_t fill_head; /* where in fill its head begins */
 	struct weir_buffer *heads_logits;
 	struct weir_sampler sampler;
 	float *logits; /* (vocab), after the last token */

@@ -4,6 +4,7 @@
 #define WEIR_VISION_NETWORK_H
 
 #include "device/device.h"
+#include "device/pace.h"
 #include "vision/lower_core.h"
 #include "weir/vision.h"
 
@@ -39,11 +40,7 @@ struct weir_net {
 	unsigned chunks;			 /* of all steps */
 	struct weir_graph *chain, *whole;	 /* NULL until used */
 	struct weir_plan *chain_plan, *whole_plan;
-	struct weir_net_pace {
-		unsigned runs;	  /* so far */
-		double seconds[2]; /* what a run took lately: chain, whole */
-		bool whole;	  /* the faster one */
-	} pace;
+	struct weir_pace pace;
 	bool ran_whole;
 };
 

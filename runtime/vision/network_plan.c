@@ -405,30 +405,6 @@ void weir_net_plan_free(struct weir_net *net)
 
 /* ---- running ------------------------------------------------------------------------------------- */
 
-/*
- * Spinning for the step before is quicker than a launch a step while the cores are ours, and slower when neighbours want
- * them: so both are measured, first in turns, then the slower one once in PACE_PROBE runs.
- */
-#define PACE_WARM 4
-#define PACE_PROBE 64
-
-static bool pace_whole(const struct weir_net *net)
-{
-	unsigned n = net->pace.runs;
-
-	if (n < 2 * PACE_WARM)
-		return n & 1;
-	return n % PACE_PROBE ? net->pace.whole : !net->pace.whole;
-}
-
-static void pace_count(struct weir_net_pace *p, bool whole, double seconds)
-{
-	double *lately = &p->seconds[whole];
-
-	*lately = !*lately || seconds < *lately ? seconds : 0.75 * *lately + 0.25 * seconds;
-	p->whole = p->seconds[1] < p->seconds[0];
-}
-
 static int run_plan(struct weir_net *net, bool whole)
 {
 	struct weir_plan *plan = whole ? net->whole_plan : net->chain_plan;
@@ -463,13 +439,11 @@ int weir_net_plan_run(struct weir_net *net)
 		return run_plan(net, net->settings.mode == WEIR_NET_WHOLE);
 	if (net->settings.mode == WEIR_NET_WHOLE)
 		return run_plan(net, true);
-	whole = pace_whole(net);
+	whole = weir_pace_whole(&net->pace);
 	made = whole ? net->whole_plan : net->chain_plan;
 	start = weir_now();
 	err = run_plan(net, whole);
-	net->pace.runs++;
 	/* A plan's first run makes it, builds kernels and touches memory: that says nothing of the next. */
-	if (!err && made)
-		pace_count(&net->pace, whole, weir_now() - start);
+	weir_pace_count(&net->pace, whole, !err && made ? weir_now() - start : 0);
 	return err;
 }
