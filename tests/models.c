@@ -199,6 +199,12 @@ char *model_write(const struct model_shape *s, uint32_t seed)
 
 weir_device *model_device(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider)
 {
+	return model_device_with(tier, schedule, threads, provider, NULL);
+}
+
+weir_device *model_device_with(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider,
+	const char *plan)
+{
 	struct weir_device_settings set;
 	weir_device *dev;
 
@@ -208,6 +214,7 @@ weir_device *model_device(const char *tier, const char *schedule, unsigned threa
 	set.schedule = schedule;
 	set.threads = threads;
 	set.provider = provider;
+	set.plan = plan;
 	ck_assert_msg(!weir_device_open(&dev, &set), "%s", weir_error());
 	return dev;
 }

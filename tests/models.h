@@ -25,6 +25,9 @@ char *model_write(const struct model_shape *shape, uint32_t seed);
 
 /* The device $WEIR_TEST_DEVICE (else the first) by settings that need no more; aborts the test on failure. NULL tier and schedule: its own. */
 weir_device *model_device(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider);
+/* The same with a way of running plans. */
+weir_device *model_device_with(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider,
+	const char *plan);
 weir_model *model_open(weir_device *dev, const char *path);
 /* kv, ctx, sinks, window, batch as in weir_session_settings. */
 weir_session *model_session(weir_model *m, enum weir_kv kv, uint32_t ctx, uint32_t sinks, uint32_t window,

@@ -25,7 +25,8 @@ static char *trimmed(char *text)
 	return text;
 }
 
-static void story(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider)
+static void story_with(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider,
+	const char *plan)
 {
 	const char *model = suite_data(STORY_MODEL, "a story"), *golden = suite_data(STORY_TEXT, "a story");
 	weir_device *dev;
@@ -36,7 +37,7 @@ static void story(const char *tier, const char *schedule, unsigned threads, enum
 
 	if (!model || !golden)
 		return;
-	dev = model_device(tier, schedule, threads, provider);
+	dev = model_device_with(tier, schedule, threads, provider, plan);
 	m = model_open(dev, model);
 	s = model_session(m, WEIR_KV_F16, 0, 0, 0, 0);
 	text = model_greedy(s, m, "", 200);
@@ -47,6 +48,11 @@ static void story(const char *tier, const char *schedule, unsigned threads, enum
 	weir_session_destroy(s);
 	weir_model_close(m);
 	weir_device_close(dev);
+}
+
+static void story(const char *tier, const char *schedule, unsigned threads, enum weir_provider provider)
+{
+	story_with(tier, schedule, threads, provider, NULL);
 }
 
 /* Which tiers this machine can run: the others are refused by a sentence, and there is nothing to test. */
@@ -74,6 +80,20 @@ START_TEST(story_tiers)
 		if (has_tier(tiers[i]))
 			for (unsigned threads = 1; threads <= 2; threads++)
 				story(tiers[i], "cpu", threads, WEIR_PROVIDER_AUTO);
+}
+END_TEST
+
+/* All kernels of a plan in one: op by op, and in one launch, the prompt's too. */
+START_TEST(story_fused)
+{
+	for (size_t i = 0; i < WEIR_ARRAY_SIZE(tiers); i++) {
+		if (!has_tier(tiers[i]))
+			continue;
+		story_with(tiers[i], "cpu", 2, WEIR_PROVIDER_AUTO, "whole");
+		story_with(tiers[i], "cpu", 1, WEIR_PROVIDER_AUTO, "whole");
+		story_with(tiers[i], "cpu", 2, WEIR_PROVIDER_AUTO, "chain");
+	}
+	story_with(NULL, "cpu", 2, WEIR_PROVIDER_SHADOW, "whole");
 }
 END_TEST
 
@@ -511,6 +531,7 @@ int main(void)
 
 	tcase_set_timeout(whole, 600);
 	tcase_add_test(whole, story_tiers);
+	tcase_add_test(whole, story_fused);
 	tcase_add_test(whole, story_gpu_schedule);
 	tcase_add_test(whole, story_shadow);
 	tcase_add_test(whole, agrees_floats);

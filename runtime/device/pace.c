@@ -19,15 +19,14 @@ bool weir_pace_whole(const struct weir_pace *p)
 	return p->tries ? !p->whole : p->whole;
 }
 
-/* A mean that forgets; the less there was to forget, the faster. */
-static void take_in(struct weir_pace *p, bool whole, double seconds)
+/* A mean that forgets: weight is what the new run counts for. */
+static void take_in(struct weir_pace *p, bool whole, double seconds, double weight)
 {
 	double *lately = &p->seconds[whole];
-	double weight = whole == p->whole && p->runs >= WARM ? 0.125 : 0.4;
 
 	if (seconds <= 0)
 		return;
-	if (*lately > 0)
+	if (*lately > 0 && weight < 1)
 		*lately += weight * (WEIR_MIN(seconds, OUTLIER * *lately) - *lately);
 	else
 		*lately = seconds;
@@ -64,20 +63,23 @@ static void begin_try(struct weir_pace *p)
 
 void weir_pace_count(struct weir_pace *p, bool whole, double seconds)
 {
+	unsigned tried = TRIES - p->tries; /* runs of the try that counted: what was known before is old */
+
 	p->runs++;
 	if (p->runs < WARM) {
-		take_in(p, whole, seconds);
+		take_in(p, whole, seconds, 0.4);
 	} else if (p->runs == WARM) {
-		take_in(p, whole, seconds);
+		take_in(p, whole, seconds, 0.4);
 		p->whole = p->seconds[0] <= 0 || p->seconds[1] < p->seconds[0];
 		p->interval = INTERVAL / 2;
 		end_try(p);
 	} else if (p->tries) {
-		take_in(p, whole, p->tries == TRIES ? 0 : seconds);
+		if (tried > 0)
+			take_in(p, whole, seconds, 1.0 / tried);
 		if (--p->tries == 0)
 			end_try(p);
 	} else {
-		take_in(p, whole, seconds);
+		take_in(p, whole, seconds, 0.125);
 		begin_try(p);
 	}
 }

@@ -210,7 +210,11 @@ int weir_program_get(
 {
 	int err = weir_program_find(dev, file, options, out);
 
-	return err < 0 ? err : weir_program_build(dev, *out);
+	if (err == 0)
+		err = weir_program_build(dev, *out);
+	if (err < 0)
+		*out = NULL;
+	return err;
 }
 
 void weir_programs_close(weir_device *dev)

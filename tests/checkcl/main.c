@@ -8,7 +8,7 @@
 
 static const char usage[] =
 	"usage: checkcl [--device D] [--tier T] [--schedule S] [--provider P] [--threads N]\n"
-	"               [--bench] [--quick] [--chain] [--seed N] [--without NAME]... [FILTER]\n"
+	"               [--plan P] [--bench] [--quick] [--chain] [--seed N] [--without NAME]... [FILTER]\n"
 	"Compares every kernel with its plain C reference; with --bench it also times them.\n"
 	"FILTER is part of a row's name: all rows that have it run, but for those that have a NAME of --without.\n";
 
@@ -18,6 +18,7 @@ static const struct option options[] = {
 	{"schedule", required_argument, NULL, 's'},
 	{"provider", required_argument, NULL, 'p'},
 	{"threads", required_argument, NULL, 'n'},
+	{"plan", required_argument, NULL, 'l'},
 	{"bench", no_argument, NULL, 'b'},
 	{"quick", no_argument, NULL, 'q'},
 	{"chain", no_argument, NULL, 'c'},
@@ -75,6 +76,9 @@ static bool parse_option(int option, struct checkcl *c, struct weir_device_setti
 		if (!parse_number("threads", optarg, 65536, &n))
 			return false;
 		settings->threads = (unsigned)n;
+		return true;
+	case 'l':
+		settings->plan = optarg;
 		return true;
 	case 'b':
 		return c->bench = true;
