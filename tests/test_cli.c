@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "cli.h"
+#include "models.h"
 
 #define STORIES "llm/stories260K-f32.gguf"
 
@@ -130,6 +131,32 @@ START_TEST(damaged_models)
 		ASSERT_HAS(err, "cut");
 		ck_assert_str_eq(out, "");
 	}
+}
+END_TEST
+
+/* Weights without a vocabulary, as benchmarks use them: they run, and what needs words says so. */
+START_TEST(no_words)
+{
+	static const struct model_shape shape = {"llama", WEIR_TYPE_Q4_0, 1, 64, 64, 2, 1, 96};
+	static const char *const lines[] = {
+		"$W run -m $D/weights --raw -p '' -n 1",
+		"$W run -m $D/weights --raw -p x",
+		"$W run -m $D/weights --chat -p x",
+		"echo x | $W chat -m $D/weights",
+		"$W eval -m $D/weights --text $D/text",
+		"$W tokenize -m $D/weights x",
+	};
+	char *path = model_write(&shape, 1), line[128];
+
+	snprintf(line, sizeof(line), "mv %s $D/weights; echo some text >$D/text", path);
+	free(path);
+	ASSERT_STATUS(line, 0);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		ASSERT_STATUS(lines[i], 1);
+		ck_assert_msg(lines_of(err) == 1 && strstr(err, "no vocabulary"), "%s: %s", lines[i], err);
+		ck_assert_str_eq(out, "");
+	}
+	ASSERT_STATUS("$W bench -m $D/weights -p 8 -n 4 -r 1", 0);
 }
 END_TEST
 
@@ -403,7 +430,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {usage_errors, help, bad_files, damaged_models, golden_story,
+	const TTest *const tests[] = {usage_errors, help, bad_files, damaged_models, no_words, golden_story,
 		prompts, full_context, sessions, chat, tokens, perplexity, json, scripts};
 	TCase *c = tcase_create("cli");
 

@@ -192,7 +192,7 @@ static int chat_open(struct chat *c)
 {
 	struct engine *e = &c->engine;
 
-	if (engine_open(e, c->options) || engine_chat_format(e, &c->format) ||
+	if (engine_open_words(e, c->options) || engine_chat_format(e, &c->format) ||
 		engine_session(e, 0) || engine_sampling(e) || engine_load(e))
 		return 1;
 	c->lines = lines_open();

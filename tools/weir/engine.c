@@ -90,6 +90,16 @@ int engine_open(struct engine *e, const struct options *o)
 	return 0;
 }
 
+int engine_open_words(struct engine *e, const struct options *o)
+{
+	if (engine_open(e, o))
+		return 1;
+	if (e->tokenizer)
+		return 0;
+	return fail("%s has no vocabulary: there are weights for weir bench, and no words for text",
+		e->path);
+}
+
 int engine_session(struct engine *e, uint64_t ctx)
 {
 	const struct options *o = e->options;

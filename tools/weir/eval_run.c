@@ -112,7 +112,7 @@ int eval_open(struct eval_run *r, const struct options *o, const char *model, co
 	memset(r, 0, sizeof(*r));
 	r->options = *o;
 	r->options.model = model;
-	if (engine_open(&r->engine, &r->options) ||
+	if (engine_open_words(&r->engine, &r->options) ||
 		text_tokens(r->engine.tokenizer, text->data, text->len, WEIR_TOKENIZE_BOS,
 			&r->tokens, &r->n))
 		return 1;

@@ -137,7 +137,7 @@ static int run_answer(struct run *r)
 	r->answer.engine = &r->engine;
 	r->answer.newline = true;
 	r->answer.keep = o->json ? &r->kept : NULL;
-	if (engine_open(&r->engine, o) || engine_session(&r->engine, 0) ||
+	if (engine_open_words(&r->engine, o) || engine_session(&r->engine, 0) ||
 		engine_sampling(&r->engine) || engine_load(&r->engine))
 		return 1;
 	r->answer.asked = now();

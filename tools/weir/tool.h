@@ -95,7 +95,7 @@ struct engine {
 	weir_model *model;
 	weir_session *session;
 	weir_net *net; /* or this, in place of model and session */
-	const weir_tokenizer *tokenizer; /* the model's */
+	const weir_tokenizer *tokenizer; /* the model's; NULL where that is weights alone */
 	struct weir_model_info info;
 	char path[4096];
 	double load_seconds;
@@ -109,6 +109,7 @@ int engine_language_path(const struct options *o, char *path, size_t size);
 int engine_device(const struct options *o, const char *device, weir_device **out);
 /* All return 0, or 1 after saying why not. */
 int engine_open(struct engine *e, const struct options *o);
+int engine_open_words(struct engine *e, const struct options *o); /* refuses weights alone */
 int engine_session(struct engine *e, uint64_t ctx); /* 0: --ctx, or the library's default */
 int engine_sampling(struct engine *e);
 int engine_chat_format(struct engine *e, enum weir_chat_format *format);

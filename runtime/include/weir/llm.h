@@ -83,6 +83,7 @@ struct weir_model_info {
 	int32_t context;       /* that it was trained for */
 };
 void weir_model_describe(const weir_model *m, struct weir_model_info *out);
+/* The model's for as long as it is; NULL for a file without a vocabulary, which runs on token numbers alone. */
 const weir_tokenizer *weir_model_tokenizer(const weir_model *m);
 
 /* ---- session ---------------------------------------------------------------------------------- */
