@@ -81,7 +81,6 @@ static int session_memory(weir_session *s)
 int weir_session_create(weir_session **out, weir_model *m, const struct weir_session_settings *settings)
 {
 	weir_session *s = calloc(1, sizeof(*s));
-	size_t unused;
 	int err;
 
 	if (!s)
@@ -97,10 +96,9 @@ int weir_session_create(weir_session **out, weir_model *m, const struct weir_ses
 		goto error;
 	}
 	if ((err = settings_resolve(&s->set, &m->params)) ||
-		(err = weir_sampler_init(&s->sampler, (int32_t)m->params.vocab)) || (err = session_memory(s)) ||
-		(err = weir_decoder_build(m, &s->io, WEIR_DECODER_STEP, NULL, &s->step_graph, &s->step, &unused)))
+		(err = weir_sampler_init(&s->sampler, (int32_t)m->params.vocab)) || (err = session_memory(s)))
 		goto error;
-	s->stats.activation_bytes = s->io.size + weir_graph_arena(s->step_graph);
+	s->stats.activation_bytes = s->io.size;
 	*out = s;
 	return 0;
 error:
@@ -123,7 +121,10 @@ void weir_session_destroy(weir_session *s)
 	free(s);
 }
 
-/* Builds a part when it is first needed: many sessions never read a prompt of more than a token. */
+/*
+ * Builds a part when it is first needed: many sessions never read a prompt of more than a token, and one that does
+ * gives its first token before the kernels of the next are compiled.
+ */
 static int part_build(weir_session *s, enum weir_decoder_part part, struct weir_graph **graph,
 	struct weir_plan **plan, size_t *head_at)
 {
@@ -200,7 +201,9 @@ static void appended(weir_session *s, const int32_t *tokens, uint32_t n)
 /* Runs tokens through the layers; afterwards their last hidden states are in io. One token gives logits too. */
 static int step_run(weir_session *s, const int32_t *tokens, uint32_t n)
 {
-	int err = n > 1 ? part_build(s, WEIR_DECODER_FILL, &s->fill_graph, &s->fill, &s->fill_head) : 0;
+	size_t unused;
+	int err = n > 1 ? part_build(s, WEIR_DECODER_FILL, &s->fill_graph, &s->fill, &s->fill_head)
+			: part_build(s, WEIR_DECODER_STEP, &s->step_graph, &s->step, &unused);
 
 	if (!err)
 		err = inputs_write(s, tokens, n);
