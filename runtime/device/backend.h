@@ -121,11 +121,18 @@ int weir_providers_open(weir_device *dev, enum weir_provider wanted);
 
 /* ---- programs ------------------------------------------------------------ */
 
+struct weir_cache_key {
+	char name[33];
+	uint64_t check;
+};
+
 struct weir_program {
 	struct weir_program *next;
 	char *file, *options;
 	char *text;  /* a fused program's; else it is read when it is built */
 	void *built; /* the backend's; NULL: not yet */
+	struct weir_cache_key key;
+	bool fresh; /* built from source, and not in the cache yet */
 };
 
 /* Builds a program, or takes it from the cache, unless that was done. */
@@ -134,6 +141,7 @@ int weir_program_build(weir_device *dev, struct weir_program *p);
 /* The program of a text, which is taken over (malloced), not built yet. name is for messages. */
 int weir_program_of_text(weir_device *dev, const char *name, char *text, struct weir_program **out);
 
+/* Stores what is fresh. */
 void weir_programs_close(weir_device *dev);
 
 /* Leaves of a build log what fits an error sentence: its first lines. */
@@ -148,10 +156,6 @@ int weir_source_expand(const char *file, char **text, size_t *size);
  * that cannot be used as it is; store never fails in a way that matters. Neither sets an error
  * sentence.
  */
-struct weir_cache_key {
-	char name[33];
-	uint64_t check;
-};
 void weir_cache_key_make(struct weir_cache_key *key, const char *const *material, size_t count);
 int weir_cache_load(
 	const char *folder, const struct weir_cache_key *key, void **data, size_t *size);

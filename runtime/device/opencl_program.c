@@ -90,7 +90,7 @@ int opencl_program_binary(weir_device *dev, void *built, void **data, size_t *si
 	size_t length = 0;
 	cl_int e;
 
-	if (!weir_pocl_gives_binaries(d->pocl))
+	if (!weir_pocl_runs_binaries(d->pocl))
 		return -EOPNOTSUPP;
 	create_all_kernels(program);
 	e = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(length), &length, NULL);

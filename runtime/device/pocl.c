@@ -19,3 +19,10 @@ int weir_pocl_major(cl_platform_id platform)
 		p = strstr(version, "pocl ");
 	return p ? (int)strtol(p + 5, NULL, 10) : 1;
 }
+
+bool weir_pocl_runs_binaries(int major)
+{
+	const char *specialized = getenv("POCL_WORK_GROUP_SPECIALIZATION");
+
+	return weir_pocl_gives_binaries(major) && (major == 0 || (specialized && !strcmp(specialized, "0")));
+}

@@ -75,31 +75,34 @@ static int load_cached(
 	return err;
 }
 
-static void store_cached(weir_device *dev, const struct weir_cache_key *key, void *built)
+/*
+ * At the end and not before the first run, which it would hold up: a driver may compile kernels for
+ * the binary alone that do not run, and those that did are ready by now.
+ */
+static void store_cached(weir_device *dev, const struct weir_program *p)
 {
 	void *data;
 	size_t size;
 
-	if (!dev->cache || dev->backend->program_binary(dev, built, &data, &size) < 0)
+	if (!p->fresh || !dev->cache ||
+		dev->backend->program_binary(dev, p->built, &data, &size) < 0)
 		return;
-	weir_cache_store(dev->cache, key, data, size);
+	weir_cache_store(dev->cache, &p->key, data, size);
 	free(data);
 }
 
-static int build_source(weir_device *dev, const struct weir_program *p, const char *source, size_t size, void **built)
+static int build_source(weir_device *dev, struct weir_program *p, const char *source, size_t size)
 {
 	char *full = full_options(dev, p->options);
-	struct weir_cache_key key;
 	int err;
 
 	if (!full)
 		return weir_fail(ENOMEM, "kernels/%s: out of memory", p->file);
-	make_key(dev, source, full, &key);
-	err = load_cached(dev, &key, full, built);
+	make_key(dev, source, full, &p->key);
+	err = load_cached(dev, &p->key, full, &p->built);
 	if (err) {
-		err = dev->backend->program_build(dev, source, size, full, p->file, built);
-		if (err == 0)
-			store_cached(dev, &key, *built);
+		err = dev->backend->program_build(dev, source, size, full, p->file, &p->built);
+		p->fresh = err == 0;
 	}
 	free(full);
 	return err;
@@ -114,10 +117,10 @@ static int build_locked(weir_device *dev, struct weir_program *p)
 	if (p->built)
 		return 0;
 	if (p->text)
-		return build_source(dev, p, p->text, strlen(p->text), &p->built);
+		return build_source(dev, p, p->text, strlen(p->text));
 	err = weir_source_expand(p->file, &source, &size);
 	if (err == 0)
-		err = build_source(dev, p, source, size, &p->built);
+		err = build_source(dev, p, source, size);
 	free(source);
 	return err;
 }
@@ -223,6 +226,7 @@ void weir_programs_close(weir_device *dev)
 
 	for (struct weir_program *p = dev->programs; p; p = next) {
 		next = p->next;
+		store_cached(dev, p);
 		free_program(dev, p);
 	}
 	dev->programs = NULL;

@@ -103,7 +103,7 @@ static void identify(
 	identity->clock_hz = 1000000000;
 }
 
-static int set_threads(unsigned threads)
+static int set_up_pocl(unsigned threads)
 {
 	char text[16];
 
@@ -111,6 +111,9 @@ static int set_threads(unsigned threads)
 	/* The names of PoCL up to 5, and of later ones. */
 	if (threads && (setenv("POCL_MAX_PTHREAD_COUNT", text, 1) ||
 			       setenv("POCL_CPU_MAX_CU_COUNT", text, 1)))
+		return -1;
+	/* One compilation a kernel: what a program's binary holds is then what runs. */
+	if (setenv("POCL_WORK_GROUP_SPECIALIZATION", "0", 1))
 		return -1;
 	/* A division by zero is a fault of its kernel here; PoCL would go on. */
 	return setenv("POCL_SIGFPE_HANDLER", "0", 1);
@@ -125,7 +128,7 @@ struct exec *exec_open(
 	const char *what;
 	cl_int err = 0;
 
-	if (!e || set_threads(settings->threads)) {
+	if (!e || set_up_pocl(settings->threads)) {
 		npu_log((int)settings->ctx, "out of memory");
 		free(e);
 		return NULL;
