@@ -3,8 +3,9 @@
  * Cascaded attention: a query's softmax over the segments of the cache, online (Milakov & Gimelshein 2018) over
  * blocks of 64 slots and, for long contexts, in shares that are merged by log-sum-exp (FlashDecoding, FlashInfer).
  * Build options: HEADS, KV_HEADS, HEAD_DIM, ROTATIONS, TEAM (query heads of one KV head that go together),
- * TOKENS (that go together), PASS (vectors of values that are summed at once, a divisor of those in a row), and
- * KV_Q8 or KV_F32. Scores are kept in base 2: queries are scaled by log2(e) / sqrt(HEAD_DIM).
+ * TOKENS (that go together), KV_Q8 or KV_F32 and, for a CPU, STRIP (rows, of a token and a head each, whose sums are in
+ * registers), PASS (vectors of values that are summed at once, a divisor of those in a row) and UNITS (of work that
+ * a step should have). Scores are kept in base 2: queries are scaled by log2(e) / sqrt(HEAD_DIM).
  *
  * Slots outside of the segments may hold anything. Their scores are replaced, never multiplied by zero, and their
  * values are not read.

@@ -433,7 +433,9 @@ static void run_time(struct checkcl *c)
 		time_step(c, timed + i, 1, 63);
 		time_step(c, timed + i, 1, 511);
 		time_step(c, timed + i, 1, 4095);
+		time_step(c, timed + i, 1, 65535);
 		time_step(c, timed + i, 512, 0);
+		time_step(c, timed + i, 512, 1536);
 	}
 }
 
