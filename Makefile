@@ -146,6 +146,12 @@ $O/tests/checkcl/checkcl: $(CHECKCL_OBJ) $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Kernels beside the limits of memory and arithmetic.
+$O/tests/bench/kernels: $O/tests/bench/kernels.o $O/tests/bench/limits.o $(filter-out %/main.o,$(CHECKCL_OBJ)) \
+		$O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 # README's two examples are programs: they compile or the check fails.
 $O/tests/readme%.c: README.md
 	@mkdir -p $(@D)
@@ -197,7 +203,7 @@ $O/fuzz/fuzz_vfio_user: tests/fuzz/fuzz_vfio_user.c $(VFIO_FUZZ_OBJ)
 
 fuzz: $(FUZZERS)
 
-suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/readme1 $O/tests/readme2
+suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/bench/kernels $O/tests/readme1 $O/tests/readme2
 
 # What a guest runs.
 drm: $O/weir $(DRM_SUITES) $O/tests/test_vision_models
