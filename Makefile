@@ -63,6 +63,8 @@ NPU_CASES_OBJ := $(patsubst %,$O/tests/npu_%.o,cases faults pass picture plans s
 # Suites that talk to the kernel module: built here, run in guests.
 DRM_SUITES := $(patsubst %.c,$O/%,$(wildcard tests/drm/test_*.c tests/drm/cost.c))
 DRM_OBJ := $(patsubst %.c,$O/%.o,$(filter-out $(wildcard tests/drm/test_*.c tests/drm/cost.c),$(wildcard tests/drm/*.c)))
+# What make bench takes beside the program.
+BENCH_TOOLS := $(addprefix $O/tests/bench/,kernels mkmodel)
 CHECKCL_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/checkcl/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # Objects without a rule that names them would be removed as intermediate.
@@ -80,6 +82,7 @@ $O/%.o: %.c $O/flags
 $O/tests/reference.o $O/tests/checkcl/%.o: OPT := -O3
 # Loops over all weights, many times.
 $O/runtime/quant/rtn.o $O/runtime/quant/clip.o $O/runtime/quant/forms.o $O/runtime/quant/awq.o: OPT := -O3
+$O/tests/bench/blocks.o: OPT := -O3
 # Sums over vocabularies, for each token: -O3 makes vectors of them.
 $O/tools/weir/eval_logits.o: private OPT := -O3
 
@@ -152,6 +155,14 @@ $O/tests/bench/kernels: $O/tests/bench/kernels.o $O/tests/bench/limits.o $(filte
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$O/tests/bench/mkmodel: %: %.o $O/tests/bench/blocks.o $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$O/tests/test_blocks: $O/tests/test_blocks.o $O/tests/bench/blocks.o $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
+
 # README's two examples are programs: they compile or the check fails.
 $O/tests/readme%.c: README.md
 	@mkdir -p $(@D)
@@ -203,7 +214,7 @@ $O/fuzz/fuzz_vfio_user: tests/fuzz/fuzz_vfio_user.c $(VFIO_FUZZ_OBJ)
 
 fuzz: $(FUZZERS)
 
-suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $O/tests/bench/kernels $O/tests/readme1 $O/tests/readme2
+suites: $(SUITES) $(DRM_SUITES) $O/tests/checkcl/checkcl $(BENCH_TOOLS) $O/tests/readme1 $O/tests/readme2
 
 # What a guest runs.
 drm: $O/weir $(DRM_SUITES) $O/tests/test_vision_models
