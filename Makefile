@@ -4,6 +4,9 @@
 # make kmod       builds weir.ko for the kernel of KDIR (default: the one that runs) into $O/kmod
 # make dkms       puts the module's sources where DKMS finds them
 # make check      installs what is missing, builds, runs every test
+# make bench      measures Weir beside packaged llama.cpp, in 15 minutes (QUICK=1: in 3); LLAMA=PATH is its llama-bench
+# make bench-sweep  time a token against the context's length and the model's size
+# make bench-docs   both, and puts what they measured into README and docs/speed.md
 # make check-vm   the kernel module's suites in virtual machines: Linux 6.1, 6.12 and the newest packaged, arm64 too
 # make check-kasan  the same on a kernel that looks for bugs, which the first run builds
 # SANITIZE=address,undefined builds with sanitizers, in a folder of their own.
@@ -64,12 +67,12 @@ NPU_CASES_OBJ := $(patsubst %,$O/tests/npu_%.o,cases faults pass picture plans s
 DRM_SUITES := $(patsubst %.c,$O/%,$(wildcard tests/drm/test_*.c tests/drm/cost.c))
 DRM_OBJ := $(patsubst %.c,$O/%.o,$(filter-out $(wildcard tests/drm/test_*.c tests/drm/cost.c),$(wildcard tests/drm/*.c)))
 # What make bench takes beside the program.
-BENCH_TOOLS := $(addprefix $O/tests/bench/,kernels mkmodel)
+BENCH_TOOLS := $(addprefix $O/tests/bench/,kernels mkmodel spent bandwidth)
 CHECKCL_OBJ := $(patsubst %.c,$O/%.o,$(wildcard tests/checkcl/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # Objects without a rule that names them would be removed as intermediate.
 .SECONDARY:
-.PHONY: all kmod dkms run check check-vm check-kasan suites drm checkcl fuzz install clean setup setup-check setup-kasan fetch FORCE
+.PHONY: all kmod dkms run check check-vm check-kasan bench bench-sweep bench-docs suites drm checkcl fuzz install clean setup setup-check setup-kasan fetch FORCE
 
 all: $O/weir $O/$(SONAME) $O/libweir.a $O/weir-npu
 
@@ -159,6 +162,14 @@ $O/tests/bench/mkmodel: %: %.o $O/tests/bench/blocks.o $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$O/tests/bench/spent: %: %.o
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$O/tests/bench/bandwidth: %: %.o $O/tests/bench/limits.o $O/libweir.a
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $O/tests/test_blocks: $O/tests/test_blocks.o $O/tests/bench/blocks.o $O/libweir.a
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
@@ -239,6 +250,20 @@ run: fetch
 check: setup-check
 	@$(MAKE) --no-print-directory all suites fuzz
 	@WEIR_TEST_DATA=$(WEIR_TEST_DATA) tests/run $O
+
+# QUICK=1: fewer models and rounds.
+bench: fetch
+	@$(MAKE) --no-print-directory all $(BENCH_TOOLS)
+	@tests/bench/run $(if $(QUICK),quick,full) $O
+
+bench-sweep: fetch
+	@$(MAKE) --no-print-directory all $(BENCH_TOOLS)
+	@tests/bench/sweep $O
+
+bench-docs:
+	@$(MAKE) --no-print-directory bench QUICK=
+	@$(MAKE) --no-print-directory bench-sweep
+	@tests/bench/docs $O
 
 check-kasan: setup-kasan
 check-vm: setup-check

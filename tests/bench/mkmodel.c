@@ -292,24 +292,41 @@ static int make_from(struct maker *m, const char *model, struct weir_gguf_out *w
 
 /* ---- a model of random weights ---- */
 
-/* A word a token, and the bytes, so that any text has tokens. Types are SentencePiece's. */
+#define FIRST_BYTE 3
+#define FIRST_WORD (FIRST_BYTE + 256)
+
+/* Token i: SentencePiece's three, the bytes, so that any text has tokens, and words. Returns its type. */
+static int32_t word_make(unsigned i, char *text, size_t size)
+{
+	static const char *const first[FIRST_BYTE] = {"<unk>", "<s>", "</s>"};
+
+	if (i < FIRST_BYTE) {
+		snprintf(text, size, "%s", first[i]);
+		return i ? 3 : 2; /* control, unknown */
+	}
+	if (i < FIRST_WORD) {
+		snprintf(text, size, "<0x%02X>", i - FIRST_BYTE);
+		return 6; /* byte */
+	}
+	snprintf(text, size, "\xe2\x96\x81w%u", i);
+	return 1; /* normal */
+}
+
 static int put_words(struct weir_gguf_out *w, unsigned n)
 {
-	static const char *const first[] = {"<unk>", "<s>", "</s>"};
-	const unsigned bytes = 3, words = bytes + 256;
 	float *score = calloc(n, sizeof(*score));
 	int32_t *type = calloc(n, sizeof(*type));
+	int err = score && type ? 0 : weir_fail(ENOMEM, "no memory for %u words", n);
 
-	if (score && type) {
+	if (!err) {
 		weir_gguf_put_string(w, "tokenizer.ggml.model", "llama");
 		weir_gguf_put_strings(w, "tokenizer.ggml.tokens", n);
 		for (unsigned i = 0; i < n; i++) {
 			char text[32];
 
-			snprintf(text, sizeof(text), i < words ? "<0x%02X>" : "\xe2\x96\x81w%u", i < words ? (i - bytes) & 255 : i);
+			type[i] = word_make(i, text, sizeof(text));
 			score[i] = -(float)i;
-			type[i] = i >= words ? 1 : i >= bytes ? 6 : i ? 3 : 2;
-			weir_gguf_put_element(w, i < bytes ? first[i] : text, strlen(i < bytes ? first[i] : text));
+			weir_gguf_put_element(w, text, strlen(text));
 		}
 		weir_gguf_put_array(w, "tokenizer.ggml.scores", WEIR_GGUF_F32, score, n);
 		weir_gguf_put_array(w, "tokenizer.ggml.token_type", WEIR_GGUF_I32, type, n);
@@ -319,7 +336,7 @@ static int put_words(struct weir_gguf_out *w, unsigned n)
 	}
 	free(score);
 	free(type);
-	return score && type ? 0 : weir_fail(ENOMEM, "no memory for %u words", n);
+	return err;
 }
 
 static int random_keys(const struct shape *s, struct weir_gguf_out *w)
@@ -369,17 +386,17 @@ static int random_layer(struct maker *m, const struct shape *s, unsigned layer)
 
 static int shape_read(const char *text, struct shape *s)
 {
-	unsigned head;
 	int end = 0;
 
 	if (sscanf(text, "%u,%u,%u,%u,%u,%u%n", &s->layers, &s->dim, &s->ff, &s->heads, &s->kv_heads, &s->vocab, &end) != 6 ||
 		text[end])
 		return weir_fail(EINVAL, "%s is not LAYERS,DIM,FF,HEADS,KV,VOCAB", text);
-	if (!s->layers || s->layers > 1000 || s->dim > 65536 || s->ff > 1u << 20 || s->vocab > 1u << 20 || s->vocab < 259)
-		return weir_fail(EINVAL, "%s: up to 1000 layers, dim 65536, ff 2^20, and a vocabulary of 259 to 2^20", text);
-	head = s->heads ? s->dim / s->heads : 0;
-	if (!head || head % 2 || s->dim % s->heads || !s->kv_heads || s->heads % s->kv_heads || s->dim % 32 || !s->ff || s->ff % 32)
-		return weir_fail(EINVAL, "%s: dim is to be heads of an even size, heads groups of KV, dim and ff multiples of 32", text);
+	if (!s->layers || s->layers > 1000 || s->dim > 65536 || s->ff > 1u << 20 || s->vocab > 1u << 20 || s->vocab < FIRST_WORD)
+		return weir_fail(EINVAL, "%s: up to 1000 layers, dim 65536, ff 2^20, and a vocabulary of %d to 2^20", text, FIRST_WORD);
+	if (!s->dim || !s->ff || s->dim % 32 || s->ff % 32)
+		return weir_fail(EINVAL, "%s: dim and ff are to be multiples of 32", text);
+	if (!s->heads || !s->kv_heads || s->dim % s->heads || s->dim / s->heads % 2 || s->heads % s->kv_heads)
+		return weir_fail(EINVAL, "%s: dim is to be heads of an even size, and heads a multiple of KV", text);
 	return 0;
 }
 
@@ -405,8 +422,8 @@ static int make_random(struct maker *m, const char *text, struct weir_gguf_out *
 /* ---- the command line ---- */
 
 /*
- * Two numbers: bytes of the file's embedding of which a token reads one row alone (0 where it is the head too), and of K and
- * V in halves that a token reads for each position.
+ * Two numbers: bytes of the file's embedding, of which a token reads one row alone (0: it is the head too), and of K and V
+ * in halves that a token reads for each position.
  */
 static int facts(const char *path)
 {
