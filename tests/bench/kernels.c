@@ -18,16 +18,18 @@
 #define NEAR_BYTES ((size_t)24 << 20)
 
 static const char usage[] =
-	"usage: kernels [--device D] [--tier T] [--threads N] [--rounds N] [--near] [FILTER]\n"
+	"usage: kernels [--device D] [--tier T] [--threads N] [--rounds N] [--near] [--shape ROWSxK] [FILTER]\n"
 	"Times kernels beside the limits of memory and arithmetic, measured in turns with them.\n"
 	"FILTER is part of the names of those to time, as in \"matmul-decode Q4_0\". Weights lie in memory,\n"
-	"past all caches; with --near they are few and stay in the last cache, where that is large.\n";
+	"past all caches; with --near they are few and stay in the last cache, where that is large.\n"
+	"--shape times matrices of that shape alone: one of many rows shows a kernel without its launches.\n";
 
 struct bench {
 	struct checkcl c;
 	struct limits *limits;
 	unsigned rounds;
 	bool near;
+	size_t rows, k; /* of matrices; 0: those of the table */
 	const char *filter;
 };
 
@@ -98,22 +100,28 @@ static double speed(struct bench *b, const struct job *job, unsigned runs)
 	return job->work * runs / (weir_now() - start);
 }
 
+/*
+ * A share is the median of the rounds' own, each with the limit as it was just before and just after: what other
+ * programs take, they take from both.
+ */
 static void measure(struct bench *b, const struct job *job)
 {
-	double got[ROUNDS_MAX], limit[ROUNDS_MAX], most, did;
+	double got[ROUNDS_MAX], limit[ROUNDS_MAX], share[ROUNDS_MAX], before, after, did;
 	unsigned runs;
 
 	speed(b, job, 1); /* what is made at the first run */
 	runs = (unsigned)(SAMPLE_SECONDS / (job->work / speed(b, job, 1))) + 1;
-	for (unsigned i = 0; i < b->rounds; i++) {
-		limit[i] = job->limit ? job->limit(b, job) : 0;
+	before = job->limit ? job->limit(b, job) : 0;
+	for (unsigned i = 0; i < b->rounds; i++, before = after) {
 		got[i] = speed(b, job, runs);
+		after = job->limit ? job->limit(b, job) : 0;
+		limit[i] = (before + after) / 2;
+		share[i] = got[i] / limit[i];
 	}
-	most = median(limit, b->rounds);
 	did = median(got, b->rounds);
-	if (most > 0)
-		printf("kernel %s %s %.1f limit %.1f share %.2f\n", job->name, job->unit, did * 1e-9, most * 1e-9,
-			did / most);
+	if (before > 0)
+		printf("kernel %s %s %.1f limit %.1f share %.2f\n", job->name, job->unit, did * 1e-9,
+			median(limit, b->rounds) * 1e-9, median(share, b->rounds));
 	else
 		printf("kernel %s %s %.2f limit - share -\n", job->name, job->unit,
 			job->limit ? did * 1e-9 : 1e6 / did);
@@ -254,14 +262,16 @@ static void time_matmuls(struct bench *b, enum matmul_mode mode)
 	/* SmolLM2-135M's and TinyLlama's feed-forward, and a large one. */
 	static const size_t shapes[][2] = {{1536, 576}, {576, 1536}, {2048, 5632}, {4096, 4096}};
 
-	for (size_t i = 0; i < WEIR_ARRAY_SIZE(shapes); i++) {
+	for (size_t i = 0; i < (b->rows ? 1 : WEIR_ARRAY_SIZE(shapes)); i++) {
+		size_t rows = b->rows ? b->rows : shapes[i][0], k = b->rows ? b->k : shapes[i][1];
+
 		for (size_t j = 0; j < WEIR_ARRAY_SIZE(kinds); j++) {
 			const struct weight_kind *kind = kinds + j;
 			bool fine = !weir_plane_is_float(&kind->format) && !kind->format.row_act &&
 				    kind->type != WEIR_TYPE_F16;
 
-			if (shapes[i][1] % weight_block(kind) == 0 && (mode != MATMUL_FINE || fine))
-				time_matmul(b, kind, shapes[i][0], shapes[i][1], mode);
+			if (k % weight_block(kind) == 0 && (mode != MATMUL_FINE || fine))
+				time_matmul(b, kind, rows, k, mode);
 		}
 	}
 }
@@ -398,6 +408,7 @@ static const struct option options[] = {
 	{"threads", required_argument, NULL, 'n'},
 	{"rounds", required_argument, NULL, 'r'},
 	{"near", no_argument, NULL, 'e'},
+	{"shape", required_argument, NULL, 's'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -413,6 +424,16 @@ static bool parse_count(const char *option, unsigned max, unsigned *out)
 	}
 	*out = (unsigned)n;
 	return true;
+}
+
+static bool parse_shape(struct bench *b)
+{
+	char end;
+
+	if (sscanf(optarg, "%7zux%7zu%c", &b->rows, &b->k, &end) == 2 && b->rows && b->k)
+		return true;
+	fprintf(stderr, "kernels: --shape takes ROWSxK, not \"%s\"\n", optarg);
+	return false;
 }
 
 /* 0; or the status to end with, plus one. */
@@ -438,6 +459,9 @@ static int parse(int argc, char **argv, struct bench *b, struct weir_device_sett
 			break;
 		case 'e':
 			b->near = true;
+			break;
+		case 's':
+			ok = parse_shape(b);
 			break;
 		case 'h':
 			fputs(usage, stdout);
