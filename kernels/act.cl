@@ -13,6 +13,8 @@
 #define ACT_FINE 4 /* packed in two columns a row */
 #define ACT_ROWS8 8 /* packed with one scale a row */
 
+#define WEIR_ACT_PART 256 /* values of a row that are a unit of work: ACT_PART of graph/op_act.c */
+
 /* What a row is made of; always a constant, so that inlining leaves one case. */
 #define ACT_COPY 0 /* x */
 #define ACT_NORM 1 /* x * inverse * weight */
@@ -60,16 +62,25 @@ static inline float act_inverse_rms(global const float *x, int k, float eps)
 	return 1.0f / sqrt(sum / k + eps);
 }
 
-/* A row with one scale: its values are made twice, first for the largest. What is not live is zero. */
+#define ACT_KEPT 8192 /* values that a row keeps, where making them again takes longer: as much as a first cache has */
+
+/* A row with one scale: its values are made or read twice, first for the largest. What is not live is zero. */
 static inline void act_row8(int mode, global const float *x, global const float *weight, float inverse, int k,
 	struct weir_packed p, int live)
 {
+	bool keep = mode == ACT_GATE && k <= ACT_KEPT;
+	float kept[ACT_KEPT];
 	float16 tops = 0.0f;
 	float top, to_q;
 	int begin, i;
 
-	for (i = 0; live && i < k; i += 16)
-		tops = max(tops, fabs(act_value16(mode, x, weight, inverse, k, i)));
+	for (i = 0; live && i < k; i += 16) {
+		float16 v = act_value16(mode, x, weight, inverse, k, i);
+
+		if (keep)
+			vstore16(v, 0, kept + i);
+		tops = max(tops, fabs(v));
+	}
 	top = weir_max16(tops);
 	to_q = top > WEIR_PACK_TINY ? 127.0f / top : 0.0f;
 	p.scale[0] = top * (1.0f / 127.0f);
@@ -79,9 +90,12 @@ static inline void act_row8(int mode, global const float *x, global const float 
 		for (i = begin; i < min(begin + WEIR_ROWS8_CHUNK, k); i += 32) {
 			int16 a = 0, b = 0;
 
-			if (live) {
-				a = convert_int16_rte(act_value16(mode, x, weight, inverse, k, i) * to_q);
-				b = convert_int16_rte(
+			if (keep) {
+				a = weir_pack_round16(vload16(0, kept + i) * to_q);
+				b = weir_pack_round16(vload16(0, kept + i + 16) * to_q);
+			} else if (live) {
+				a = weir_pack_round16(act_value16(mode, x, weight, inverse, k, i) * to_q);
+				b = weir_pack_round16(
 					act_value16(mode, x, weight, inverse, k, i + 16) * to_q);
 			}
 			weir_pack_bytes(p, i / 32, a, b);
@@ -91,8 +105,9 @@ static inline void act_row8(int mode, global const float *x, global const float 
 	}
 }
 
+/* Values begin to end of a row; where a sum or a maximum is of the row, all of them. */
 static inline void act_row(int mode, global const float *x, global const float *weight, float eps, int k,
-	global float *f32, struct weir_packed packed, struct weir_packed rows8, int forms)
+	int begin, int end, global float *f32, struct weir_packed packed, struct weir_packed rows8, int forms)
 {
 	float inverse = mode == ACT_NORM ? act_inverse_rms(x, k, eps) : 1.0f;
 	int i;
@@ -100,7 +115,7 @@ static inline void act_row(int mode, global const float *x, global const float *
 	if (forms & ACT_ROWS8)
 		act_row8(mode, x, weight, inverse, k, rows8, 1);
 	if (forms & ACT_PACKED) {
-		for (i = 0; i < k; i += 32) {
+		for (i = begin; i < end; i += 32) {
 			float16 a = act_value16(mode, x, weight, inverse, k, i);
 			float16 b = act_value16(mode, x, weight, inverse, k, i + 16);
 
@@ -114,42 +129,48 @@ static inline void act_row(int mode, global const float *x, global const float *
 	}
 	if (!(forms & ACT_F32))
 		return;
-	for (i = 0; i + 16 <= k; i += 16)
+	for (i = begin; i + 16 <= end; i += 16)
 		vstore16(act_value16(mode, x, weight, inverse, k, i), 0, f32 + i);
-	for (; i < k; i++)
+	for (; i < end; i++)
 		f32[i] = act_value(mode, x, weight, inverse, k, i);
 }
 
 static inline void act_zero(struct weir_packed packed, struct weir_packed rows8, global const float *x, int k,
-	int forms)
+	int begin, int end, int forms)
 {
 	int g;
 
-	for (g = 0; (forms & ACT_PACKED) && g < k / 32; g++)
+	for (g = begin / 32; (forms & ACT_PACKED) && g < end / 32; g++)
 		weir_pack_group(packed, g, (float16)0.0f, (float16)0.0f);
 	if (forms & ACT_ROWS8)
 		act_row8(ACT_COPY, x, x, 1.0f, k, rows8, 0);
 }
 
-/* Rows of tiles: a work-group writes whole tiles, so no cache line has two writers. */
+/*
+ * Rows of tiles: a unit writes a whole tile, so cache lines of values have one writer. Where nothing is of a whole row,
+ * a unit is a part of it: then one token's row has work for several.
+ */
 static inline void act_rows(int part, int parts, int mode, int first, int count, global const float *x, int x_stride,
 	global const float *weight, float eps, global float *f32, global char *packed, global char *rows8,
 	int k, int tile, int forms)
 {
 	int fine = forms & ACT_FINE, tokens = fine ? tile / 2 : tile;
-	int step = parts * tokens;
-	int base, t;
+	int length = mode == ACT_NORM || forms & ACT_ROWS8 ? k : WEIR_ACT_PART;
+	int pieces = (k + length - 1) / length, units = (count + tokens - 1) / tokens * pieces;
+	int u, t;
 
-	for (base = part * tokens; base < count; base += step) {
+	for (u = part; u < units; u += parts) {
+		int base = u / pieces * tokens, begin = u % pieces * length, end = min(begin + length, k);
+
 		for (t = base; t < base + tokens; t++) {
 			struct weir_packed p = weir_packed_at(packed, t, k, tile, fine);
 			struct weir_packed r = weir_packed_at(rows8, t, k, tile, 0);
 
 			if (t < count)
-				act_row(mode, x + (size_t)(first + t) * x_stride, weight, eps, k,
+				act_row(mode, x + (size_t)(first + t) * x_stride, weight, eps, k, begin, end,
 					f32 + (size_t)t * k, p, r, forms);
 			else
-				act_zero(p, r, x, k, forms);
+				act_zero(p, r, x, k, begin, end, forms);
 		}
 	}
 }

@@ -9,6 +9,7 @@
 #define ACT_FINE 4
 #define ACT_ROWS8 8
 #define ACT_LOCAL 64
+#define ACT_PART 256 /* WEIR_ACT_PART */
 
 /* As for matmuls: more work-groups than threads, so that a late thread leaves its part to others. */
 #define CPU_GROUPS 128
@@ -46,10 +47,13 @@ struct rows_launch {
 	int tile, forms;
 };
 
-static struct rows_launch rows_launch(struct weir_graph *g, unsigned width, struct weir_rows_out out)
+/* whole: each value depends on all of its row, which so is one unit of work. */
+static struct rows_launch rows_launch(struct weir_graph *g, unsigned width, size_t k, bool whole,
+	struct weir_rows_out out)
 {
 	bool fine = out.packed && out.fine;
 	struct rows_launch l = {.tile = 1, .local = 1};
+	size_t parts = whole || out.rows8 ? 1 : (k + ACT_PART - 1) / ACT_PART;
 	unsigned tokens, tiles;
 
 	if (out.packed || out.rows8)
@@ -58,7 +62,7 @@ static struct rows_launch rows_launch(struct weir_graph *g, unsigned width, stru
 	tiles = (width + tokens - 1) / tokens;
 	l.forms = (out.f32 ? ACT_F32 : 0) | (out.packed ? ACT_PACKED : 0) | (fine ? ACT_FINE : 0) |
 		  (out.rows8 ? ACT_ROWS8 : 0);
-	l.groups = WEIR_MIN(tiles, CPU_GROUPS);
+	l.groups = (unsigned)WEIR_MIN(tiles * parts, (size_t)CPU_GROUPS);
 	if (weir_device_props(weir_graph_device(g))->schedule == WEIR_SCHEDULE_GPU) {
 		l.groups = tiles * tokens;
 		l.local = ACT_LOCAL;
@@ -85,7 +89,7 @@ static void rmsnorm(struct weir_graph *g, const struct weir_step_tensors *s, str
 	struct weir_tensor *weight, size_t k, float eps, unsigned width, bool head,
 	struct weir_rows_out out)
 {
-	struct rows_launch l = rows_launch(g, width, out);
+	struct rows_launch l = rows_launch(g, width, k, true, out);
 	struct weir_op *op;
 
 	check_row(g, "rmsnorm", k, out);
@@ -117,7 +121,7 @@ void weir_op_rmsnorm_out(struct weir_graph *g, const struct weir_step_tensors *s
 void weir_op_silu_gate(struct weir_graph *g, const struct weir_step_tensors *s,
 	struct weir_tensor *gate_up, size_t k, struct weir_rows_out out)
 {
-	struct rows_launch l = rows_launch(g, s->width, out);
+	struct rows_launch l = rows_launch(g, s->width, k, false, out);
 	struct weir_op *op;
 
 	check_row(g, "silu gate", k, out);
@@ -134,7 +138,7 @@ void weir_op_silu_gate(struct weir_graph *g, const struct weir_step_tensors *s,
 void weir_op_pack(struct weir_graph *g, const struct weir_step_tensors *s, struct weir_tensor *x, size_t k,
 	struct weir_rows_out out)
 {
-	struct rows_launch l = rows_launch(g, s->width, out);
+	struct rows_launch l = rows_launch(g, s->width, k, false, out);
 	struct weir_op *op;
 
 	check_row(g, "pack", k, out);
