@@ -6,18 +6,13 @@
  *     PLAN_POINTERS   them as parameters, and PLAN_LIST, as values
  *     PLAN_CASES      a case for each kind of op, that calls its kernel
  */
+#include "fetch.clh"
 #include "plan.clh"
 #include "ticket.clh"
 
 #define PLAN_AT(i) ((global void *)(space[op->arg[i].space] + (size_t)op->arg[i].value * WEIR_PLAN_UNIT))
 #define PLAN_INT(i) (op->arg[i].value)
 #define PLAN_FLOAT(i) as_float(op->arg[i].value)
-
-#if defined(WEIR_TIER_VNNI) || defined(WEIR_TIER_PMADDUBSW)
-#define PLAN_FETCH(p) __asm__ volatile("prefetcht0 %0" ::"m"(*(global const char *)(p)))
-#else
-#define PLAN_FETCH(p) prefetch((global const char *)(p), 64)
-#endif
 
 /* Bytes that are fetched at most, and between looks whether the wait is over. */
 #define PLAN_AHEAD 32768
@@ -32,7 +27,7 @@ static inline void plan_fetch(global const char *at, long units, int part, int p
 	for (; from < to && control[WEIR_TICKET_DONE] < wait; from += PLAN_LOOK) {
 #pragma unroll
 		for (int i = 0; i < PLAN_LOOK; i += WEIR_PLAN_UNIT)
-			PLAN_FETCH(at + from + i);
+			weir_fetch(at + from + i);
 	}
 }
 

@@ -119,11 +119,11 @@ static bool run_tokens(struct checkcl *c, struct run *r, const struct weights *w
 static double reference(const struct weights *w, const float *x, size_t row, float *bound)
 {
 	const struct weir_plane_layout *l = &w->m.layout;
-	size_t step = weir_plane_is_float(&l->format) ? 4 : WEIR_MIN(l->format.group, 32u);
+	size_t step = weir_plane_is_float(&l->format) ? 2 : WEIR_MIN(l->format.group, 32u);
 	/*
-	 * An addition for each group, or each 32 of it, or for each four where floats go to four sums, and at most
+	 * An addition for each group, or each 32 of it, or for each two where floats go to two sums, and at most
 	 * ten more: in a term its scale, its minimum and the reference's weight (two), after the last
-	 * one three of a four's rest, the sums of four parts, the bias.
+	 * one four more of an eight's rest, the sum of both parts, the bias.
 	 */
 	double operations = (double)(l->k / step + 10), sum = 0, size = 0;
 
@@ -367,6 +367,13 @@ static void check_W8A8(struct checkcl *c)
 		check_extremes(c, kind, 2 * WEIR_ROWS8_CHUNK + 64, 2);
 }
 
+/* Tiles of activations that no cache holds: each goes by patches of two blocks, and one block is left over. */
+static void check_patches(struct checkcl *c)
+{
+	if (!c->quick)
+		check_shape(c, weight_kind("Q4_0"), 72, 32768, 1);
+}
+
 const struct checkcl_row checkcl_matmul[] = {
 	{"matmul-f32", check_F32},
 	{"matmul-f16", check_F16},
@@ -386,6 +393,7 @@ const struct checkcl_row checkcl_matmul[] = {
 	{"matmul-w2g64", check_W2g64},
 	{"matmul-w8g128", check_W8g128},
 	{"matmul-w8a8", check_W8A8},
+	{"matmul-patches", check_patches},
 	{"matmul-tiers", check_tiers},
 	{"embed", embed_check},
 	{"fine", fine_check},
