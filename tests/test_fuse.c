@@ -26,7 +26,7 @@ enum { CELLS = 64, STEPS = 90 };
 
 static void put_fused_kernels(void)
 {
-	static const char *const ours[] = {"launch.clh", "plan.cl", "plan.clh", "ticket.clh"};
+	static const char *const ours[] = {"fetch.clh", "launch.clh", "plan.cl", "plan.clh", "ticket.clh"};
 	char name[64];
 
 	put_text("k/step.cl", step_cl);
@@ -84,6 +84,14 @@ static void step_reference(int *p, const int *q, size_t form)
 		       (i & 1 ? 3 : forms[form].offset) + (int)form;
 }
 
+static void assert_cells(struct weir_buffer *b, int (*want)[CELLS])
+{
+	int *got = begin(b, 0, 4 * sizeof(*want), WEIR_ACCESS_READ);
+
+	ck_assert_mem_eq(got, want, 4 * sizeof(*want));
+	end(b, got);
+}
+
 static void run_steps(const char *way, unsigned threads)
 {
 	weir_device *dev = device_with(way, threads);
@@ -91,7 +99,6 @@ static void run_steps(const char *way, unsigned threads)
 	struct weir_launch l[STEPS];
 	static int want[4][CELLS];
 	struct weir_plan *p;
-	int *got;
 
 	memset(want, 0, sizeof(want));
 	for (size_t i = 0; i < STEPS; i++)
@@ -111,9 +118,7 @@ static void run_steps(const char *way, unsigned threads)
 	for (size_t i = 7; i < 27; i++)
 		step_reference(want[i * 5 % 4], want[(i * 5 + 1) % 4], i % 3);
 	ck_assert_int_eq(weir_plan_run_some(p, 7, STEPS, 1), -EINVAL);
-	got = begin(b, 0, sizeof(want), WEIR_ACCESS_READ);
-	ck_assert_mem_eq(got, want, sizeof(want));
-	end(b, got);
+	assert_cells(b, want);
 	weir_plan_destroy(p);
 	weir_buffer_destroy(b);
 	weir_device_close(dev);
@@ -136,7 +141,6 @@ START_TEST(fuse_beside)
 	struct weir_launch l[3 * 30];
 	static int want[4][CELLS];
 	struct weir_plan *p;
-	int *got;
 
 	memset(want, 0, sizeof(want));
 	for (size_t i = 0; i < WEIR_ARRAY_SIZE(l); i += 3) {
@@ -154,9 +158,7 @@ START_TEST(fuse_beside)
 			step_reference(want[2 + i % 2], want[i % 2], 2);
 		}
 	}
-	got = begin(b, 0, sizeof(want), WEIR_ACCESS_READ);
-	ck_assert_mem_eq(got, want, sizeof(want));
-	end(b, got);
+	assert_cells(b, want);
 	weir_plan_destroy(p);
 	weir_buffer_destroy(b);
 	weir_device_close(dev);

@@ -182,30 +182,8 @@ static struct weir_tensor *kept_zero(struct weir_graph *g, const char *name, siz
 
 /* ---- matmul ----------------------------------------------------------------------------------- */
 
-#define TYPE(t)                                                                                    \
-	{                                                                                          \
-		.name = #t, .type = WEIR_TYPE_##t                                                  \
-	}
-#define CODES(n, b, g, ...)                                                                        \
-	{                                                                                          \
-		.name = n, .bits = b, .format = {.base = WEIR_PLANE_U##b, .group = g, __VA_ARGS__} \
-	}
-
-static const struct weight_kind kinds[] = {
-	TYPE(Q4_0),
-	TYPE(Q4_1),
-	TYPE(Q5_0),
-	TYPE(Q8_0),
-	TYPE(Q4_K),
-	TYPE(Q5_K),
-	TYPE(Q6_K),
-	TYPE(F16),
-	CODES("W4g128", 4, 128, .zeros = true),
-	CODES("W3g128", 3, 128, .zeros = true),
-	CODES("W2g128", 2, 128, .zeros = true),
-	CODES("W2g64", 2, 64, .zeros = true),
-	CODES("W8A8", 8, 0, .zero = 128, .row_act = true),
-};
+static const char *const kinds[] = {"Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "F16", "W4g128", "W3g128", "W2g128",
+	"W2g64", "W8A8"};
 
 enum matmul_mode { MATMUL_DECODE, MATMUL_FINE, MATMUL_PREFILL };
 static const char *const mode_name[] = {"decode", "fine", "prefill"};
@@ -266,7 +244,7 @@ static void time_matmuls(struct bench *b, enum matmul_mode mode)
 		size_t rows = b->rows ? b->rows : shapes[i][0], k = b->rows ? b->k : shapes[i][1];
 
 		for (size_t j = 0; j < WEIR_ARRAY_SIZE(kinds); j++) {
-			const struct weight_kind *kind = kinds + j;
+			const struct weight_kind *kind = weight_kind(kinds[j]);
 			bool fine = !weir_plane_is_float(&kind->format) && !kind->format.row_act &&
 				    kind->type != WEIR_TYPE_F16;
 

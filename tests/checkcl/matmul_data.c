@@ -45,6 +45,7 @@ static const struct weight_kind kinds[] = {
 	CODES("W4g128", 4, 128, .zeros = true),
 	CODES("W3g128", 3, 128, .zeros = true, .f32_scales = true),
 	CODES("W2g64", 2, 64, .zero = 2),
+	CODES("W2g128", 2, 128, .zeros = true),
 	CODES("W8g128", 8, 128, .zero = 128),
 	CODES("W8A8", 8, 0, .zero = 128, .row_act = true),
 };
