@@ -19,6 +19,7 @@ struct weir_session {
 	struct weir_sampler sampler;
 	float *logits; /* (vocab), after the last token */
 	uint64_t position;
+	bool huge; /* pages of the cache */
 	int32_t past[WEIR_SAMPLER_PAST]; /* token of position p at p % WEIR_SAMPLER_PAST */
 	struct weir_session_stats stats;
 };
