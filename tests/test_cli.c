@@ -278,6 +278,51 @@ START_TEST(chat)
 }
 END_TEST
 
+/* Tokens read as prompts by a chat of n equal turns. */
+static int read_by_turns(int n)
+{
+	char line[256];
+	const char *at;
+
+	snprintf(line, sizeof(line),
+		"for i in $(seq %d); do echo Hello cat; done |"
+		" $W chat -m $S --chat-format zephyr --temp 0 -n 3", n);
+	ASSERT_STATUS(line, 0);
+	at = strstr(err, "prompt: ");
+	ck_assert_ptr_nonnull(at);
+	return atoi(at + strlen("prompt: "));
+}
+
+/* What a session holds is not read again: a later turn costs its own tokens, however long the chat. */
+START_TEST(turns)
+{
+	static const char ask[] = "$W run -m $S --chat --chat-format zephyr --temp 0 -n 3 --json -p 'Hello cat'";
+	struct json_object *object;
+	char line[256];
+	int one, turn, again;
+
+	if (!stories)
+		return;
+	one = read_by_turns(1);
+	turn = read_by_turns(2) - one;
+	ck_assert_int_gt(turn, 0);
+	ck_assert_msg(turn <= one + 8, "the second turn reads %d tokens, the first %d", turn, one);
+	ck_assert_int_eq(read_by_turns(4), one + 3 * turn);
+	/* The same from one process to the next. */
+	snprintf(line, sizeof(line), "%s --save $D/turns", ask);
+	object = json_of(line);
+	json_object_put(object);
+	snprintf(line, sizeof(line), "%s --load $D/turns --save $D/turns", ask);
+	object = json_of(line);
+	again = json_object_get_int(json_at(object, "prompt_tokens"));
+	json_object_put(object);
+	ck_assert_msg(again > 0 && again <= turn, "the next process reads %d tokens, a turn %d", again, turn);
+	object = json_of(line);
+	ck_assert_int_eq(json_object_get_int(json_at(object, "prompt_tokens")), again);
+	json_object_put(object);
+}
+END_TEST
+
 START_TEST(tokens)
 {
 	struct json_object *object;
@@ -431,7 +476,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {usage_errors, help, bad_files, damaged_models, no_words, golden_story,
-		prompts, full_context, sessions, chat, tokens, perplexity, json, scripts};
+		prompts, full_context, sessions, chat, turns, tokens, perplexity, json, scripts};
 	TCase *c = tcase_create("cli");
 
 	cli_begin();
