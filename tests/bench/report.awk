@@ -58,7 +58,10 @@ function words(what,    n) {
 # Weir's formats take turns with each other, the rest with llama.cpp.
 function is_own(what) { return what ~ /-own$/ }
 
-function compared(    i, part, what, key) {
+# Whether rounds of one program differ by more than half of their median.
+function disturbed(key) { return spread(key, "weir") > 50 || spread(key, "llama") > 50 }
+
+function compared(    i, n, part, what, key) {
 	print "| model | type | | llama.cpp | ± | Weir | ± | ratio |"
 	print "|---|---|---|---|---|---|---|---|"
 	for (i = 1; i <= keys; i++) {
@@ -69,8 +72,11 @@ function compared(    i, part, what, key) {
 			printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", part[2], part[3], words(what),
 				number(median(key, "llama"), what), percent(key, "llama"),
 				number(median(key, "weir"), what), percent(key, "weir"), two(ratio(key))
+		n += !is_own(what) && disturbed(key)
 	}
 	print ""
+	if (n)
+		printf "In %d of these rows rounds differ by more than 50 %%: something else ran, and they say little.\n\n", n
 }
 
 function own_table(    i, part, key, n) {
