@@ -7,8 +7,8 @@
 #define GROUPS_PER_THREAD 4
 
 /* Bytes of weights that a chunk reads at least, and chunks that an op has at most, for each thread. */
-#define CHUNK_BYTES 16384
-#define CHUNKS_PER_THREAD 8
+#define CHUNK_BYTES 32768
+#define CHUNKS_PER_THREAD 32
 /* Where bytes are not known beforehand. */
 #define CHUNKS_PER_THREAD_UNKNOWN 4
 
