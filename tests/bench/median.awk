@@ -10,7 +10,7 @@ $1 == "value" {
 	values[key, $5] = values[key, $5] " " $6
 }
 $1 == "bytes" || $1 == "spare" || $1 == "cache" || $1 == "position" { fact[$1, $2, $3] = $4 }
-$1 == "limit" && $3 + 0 > limit[$2] + 0 { limit[$2] = $3 }
+$1 == "limit" { values[$2, "limit"] = values[$2, "limit"] " " $3 }
 
 # The numbers of a key, sorted into v; how many.
 function sorted(key, program, v,    n, i, j, x) {
@@ -38,6 +38,9 @@ function spread(key, program,    v, n, m) {
 	m = median(key, program)
 	return n > 1 && m ? 100 * (v[n] - v[1]) / m : 0
 }
+
+# GB a second of plain reading; 0: it was not measured.
+function bandwidth() { return median("bandwidth", "limit") }
 
 # Bytes of weights that a token reads.
 function read(model, type) { return fact["bytes", model, type] - fact["spare", model, type] }

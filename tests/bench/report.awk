@@ -99,8 +99,8 @@ function own_table(    i, part, key, n) {
 # How many bytes of its weights a second decoding reads.
 function bytes_table(    i, part, gb) {
 	printf "Bytes of weights that new tokens read"
-	if (limit["bandwidth"])
-		printf "; plain reading by as many threads gives %.1f GB/s here", limit["bandwidth"]
+	if (bandwidth())
+		printf "; plain reading by as many threads gives %.1f GB/s here", bandwidth()
 	print ":\n"
 	print "| model | type | weights | GB/s | of reading |"
 	print "|---|---|---|---|---|"
@@ -109,7 +109,7 @@ function bytes_table(    i, part, gb) {
 		gb = rate(part[1], part[2], part[3])
 		if (part[1] == "decode" || (is_own(part[1]) && part[1] ~ /^decode/ && part[3] ~ /^W/))
 			printf "| %s | %s | %.1f MB | %.1f | %s |\n", part[2], part[3], read(part[2], part[3]) / 1e6, gb,
-				limit["bandwidth"] ? sprintf("%.0f %%", 100 * gb / limit["bandwidth"]) : ""
+				bandwidth() ? sprintf("%.0f %%", 100 * gb / bandwidth()) : ""
 	}
 	print ""
 }
@@ -143,8 +143,8 @@ function lines(    i, part, m) {
 		if (part[1] == "memory" && need(part[2], part[3]))
 			printf "ratio memory-by-need %s %s %.2f\n", part[2], part[3], need(part[2], part[3])
 		# What lies in caches in part is not measured by what memory gives.
-		if (part[1] == "decode" && part[2] == "random-1.1B" && limit["bandwidth"])
-			printf "ratio bandwidth %s %s %.2f\n", part[2], part[3], rate("decode", part[2], part[3]) / limit["bandwidth"]
+		if (part[1] == "decode" && part[2] == "random-1.1B" && bandwidth())
+			printf "ratio bandwidth %s %s %.2f\n", part[2], part[3], rate("decode", part[2], part[3]) / bandwidth()
 	}
 	for (m in models)
 		own_lines(m)

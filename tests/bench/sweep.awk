@@ -52,7 +52,7 @@ function slope_line(program, bytes, what,    gb) {
 		return
 	gb = bytes / b / 1e6
 	printf "- %s: %.2f ms, and %.3f us for %s: %.1f GB/s", title_of(program), a, b * 1000, what, gb
-	printf limit["bandwidth"] ? ", %.0f %% of reading\n" : "\n", 100 * gb / limit["bandwidth"]
+	printf bandwidth() ? ", %.0f %% of reading\n" : "\n", 100 * gb / bandwidth()
 }
 
 function context_table(    i, p, w, l, position) {
@@ -97,8 +97,8 @@ END {
 	else if (show == "points-size")
 		points("size")
 	else {
-		if (limit["bandwidth"])
-			printf "Plain reading by as many threads gives %.1f GB/s here.\n\n", limit["bandwidth"]
+		if (bandwidth())
+			printf "Plain reading by as many threads gives %.1f GB/s here.\n\n", bandwidth()
 		context_table()
 		size_table()
 	}
